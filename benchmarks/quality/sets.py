@@ -2,7 +2,7 @@
 
     python -m benchmarks.quality.sets toy [--models flow_matching gan] [--seeds 0 1 2] [--n-train 20000]
     python -m benchmarks.quality.sets jets TRAIN.parquet FRESH.parquet [--condition jet_pt] [--models epic_gan]
-                                                                          [--load FOLDER]
+                                              [--symmetries "reflect eta_rel,reflect phi_rel"] [--load FOLDER]
 
 Toy: 20,000 sets of `reverie.simulators.ToySets` to train on, by the defaults of the library; 20,000 fresh ones against
 as many generated. Below stand the figures of 20,000 more real sets against the fresh ones.
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--max-steps", type=int, default=None)
     parser.add_argument("--condition", default=None, help="columns of the jets, with commas between them")
     parser.add_argument("--observables", nargs="+", default=None, help="that the models are shown, such as jet_mass")
+    parser.add_argument("--symmetries", default=None, help="that training draws elements of, with commas between them")
     parser.add_argument("--second-half", action="store_true", help="of the fresh jets is the real sample")
     parser.add_argument("--load", nargs="+", default=[], metavar="FOLDER", help="saved models, instead of training")
     options = parser.parse_args()
@@ -139,6 +140,7 @@ def _jets(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     for kind in kinds:
         is_shown = options.observables and kind != "epic_gan"
         own = settings | ({"observables": options.observables} if is_shown else {})
+        own |= {"symmetries": options.symmetries.split(",")} if options.symmetries and kind != "epic_gan" else {}
         rows = []
         for seed in options.seeds:
             began = time.perf_counter()

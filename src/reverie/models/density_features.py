@@ -73,6 +73,7 @@ _COMMON, _ROOM = 0.1, 0.21  # share of a level with room beside its noise, and h
 _REPEATED = 0.01  # share of one value from which a continuous column is said to have a point mass
 _COARSE = 10.0  # standard deviation of the levels of a column below which noise is narrow
 _COARSE_PIXELS = 2.0  # the same of pixels, of which networks see many at once
+_BEYOND = 0.1  # the part of the logarithmic range of energies and counts by which samples may exceed the largest
 _SPARSE = 0.01  # share of cells without a count, from which on these are learnt beside the other ones
 _NOISE_STD = 0.125  # of narrow noise, in levels
 _QUANTILES = 200  # of noise, from which its mean and standard deviation are taken
@@ -317,20 +318,18 @@ def _image_transform(dataset: Dataset, *, open_levels: bool) -> InvertibleTransf
     column, values = dataset.schema.columns[0], dataset.values
     if column.kind == "periodic":
         return auto_transform(dataset.schema)
-    # Of counts of cells many are empty while others have hundreds: these are learnt at about the scale of logarithms.
-    is_count = column.integral and column.lower is not None and column.upper is None and not open_levels
-    is_sparse = is_count and bool(np.mean(values == column.lower) > _SPARSE)
+    # Filled cells may be few among all: with a gap beside them they have most of the range whatever their share, and a
+    # logarithmic one far from it, since the energies and counts of cells differ by their factors.
+    is_open = not open_levels and column.upper is None
+    is_sparse = is_open and column.integral and bool(np.mean(values == column.lower) > _SPARSE)
     by_level = _pixel_levels(values, open_levels=open_levels, only_narrow=is_sparse)
     if by_level is not None:
         return by_level
-    if is_sparse:
-        return Chain([Dequantise(lower=column.lower), Asinh(centre=column.lower), Standardise(shared=True)])
-    if column.atom is not None and not open_levels and column.upper is None and column.lower in (None, column.atom):
-        # Filled cells may be few among all: here they have most of the range whatever their share, and a logarithmic
-        # one far from the atom, since the energies of cells differ by their factors.
-        end = None if column.lower is None else 0.0
+    if is_sparse or (is_open and column.atom is not None and column.lower in (None, column.atom)):
+        centre, end = column.lower if is_sparse else column.atom, None if column.lower is None else 0.0
         cells = PointMass(0.0, Identity(), lower=end, noise_std=_NOISE_STD, gap=1.0)
-        return Chain([Asinh(centre=column.atom), cells, Standardise(shared=True)])
+        step = 1.0 if is_sparse else None
+        return Chain([Asinh(centre=centre, step=step, reach=_BEYOND), cells, Standardise(shared=True)])
     if column.atom is not None:
         noise_std = None if open_levels else _NOISE_STD
         cells = PointMass(
