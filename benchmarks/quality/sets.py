@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--condition", default=None, help="columns of the jets, with commas between them")
     parser.add_argument("--observables", nargs="+", default=None, help="that the models are shown, such as jet_mass")
     parser.add_argument("--symmetries", default=None, help="that training draws elements of, with commas between them")
+    parser.add_argument("--penalty-weight", type=float, default=None, help="gamma of R1 and R2 of the GAN")
     parser.add_argument("--second-half", action="store_true", help="of the fresh jets is the real sample")
     parser.add_argument("--load", nargs="+", default=[], metavar="FOLDER", help="saved models, instead of training")
     options = parser.parse_args()
@@ -140,6 +141,7 @@ def _jets(options: argparse.Namespace, settings: dict[str, Any]) -> None:
     for kind in kinds:
         is_shown = options.observables and kind != "epic_gan"
         own = settings | ({"observables": options.observables} if is_shown else {})
+        own |= {"penalty_weight": options.penalty_weight} if options.penalty_weight and kind == "gan" else {}
         own |= {"symmetries": options.symmetries.split(",")} if options.symmetries and kind != "epic_gan" else {}
         rows = []
         for seed in options.seeds:
