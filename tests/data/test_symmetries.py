@@ -101,6 +101,10 @@ def test_all_particles_of_a_set_are_moved_alike_and_padding_stays():
     assert np.allclose(np.abs(turn.sum(axis=1)), there.sum(axis=1))
     assert y[there, 2].min() >= 1
     assert y[there, 2].max() < 1 + 2 * np.pi
+    y = _drawn(data, "rotate x y")
+    points, moved = (v[..., 0] + 1j * v[..., 1] for v in (x, y))
+    turns = np.where(there, moved * points.conj() / np.where(there, np.abs(points) ** 2, 1), 0)
+    assert np.allclose(np.abs(turns.sum(axis=1)), there.sum(axis=1))  # one angle for all particles of a set
     assert [s.name for s in likely_symmetries(x, data.schema)] == [
         "rotate phi", "reflect x", "reflect y", "rotate x y"
     ]  # fmt: skip

@@ -119,7 +119,7 @@ MODELS |= {
     "rollback": (GAN(on_alarm="rollback", n_checks=3, stop_at_equilibrium=True, **SMALL), "table"),
 }
 MODELS |= {
-    "sets": (GAN(generator=(8,), discriminator=(8,), n_noise=2, **TINY), "sets"),
+    "sets": (GAN(generator=(8,), discriminator=(8,), n_noise=2, symmetries=["reflect a"], **TINY), "sets"),
     "sets, attention, two replicas": (
         GAN(generator="attention", discriminator="attention", n_noise=2, n_replicas=2, n_checks=3, **TINY),
         "sets",
@@ -159,7 +159,9 @@ MODELS |= {
     ),
     "flow matching, sets": (FlowMatching(width=8, n_blocks=1, n_evaluations=4, **TINY), "sets"),
     "flow matching, sets, observables": (
-        FlowMatching(width=8, n_blocks=1, n_evaluations=4, observables=["multiplicity"], **TINY),
+        FlowMatching(
+            width=8, n_blocks=1, n_evaluations=4, observables=["multiplicity"], symmetries=["reflect a"], **TINY
+        ),
         "sets",
     ),
     "flow matching, sets, attention": (

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from reverie.core.errors import InputError
 from reverie.data.lazy import is_lazy
+from reverie.data.orbits import OrbitRows
 
 __all__ = ["masked_condition", "moments_of_sets", "rows_of_sets"]
 
@@ -31,11 +32,15 @@ def masked_condition(x: Tensor, condition: Tensor | None) -> Tensor:
 def rows_of_sets(rows: dict[str, Any]) -> dict[str, Any]:
     """Return rows of sets with the mask before the condition, as networks take it.
 
+    Rows that symmetries move come back as they are: no symmetry changes the mask, and the condition stands beside them.
+
     Raises
     ------
     InputError
         For sets that are too many for memory, and for those with an image as condition.
     """
+    if isinstance(rows["x"], OrbitRows):
+        return rows
     if is_lazy(rows):
         raise InputError("Expected sets that fit into memory, got a larger file. Take a part of it (--rows).")
     condition = rows.get("condition")

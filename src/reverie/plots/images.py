@@ -1,9 +1,9 @@
 """Images and lattices as grids: real beside generated, and one row per selected step of the training.
 
 A stack is (n, height, width) or (n, channel, height, width) with one or three channels. Real and generated share one
-grey scale, taken from the real stack: from black to white evenly, or, where most of what is lit would be black beside
-the brightest pixels, as energies in cells are, by the area hyperbolic sine. Spins and other two-valued lattices get two
-colours, angles a scale that closes.
+grey scale, taken from the real stack: from black to white evenly, or, where half of what is lit would be darker than an
+eighth of the brightest, as energies in cells are, by the area hyperbolic sine. Spins and other two-valued lattices get
+two colours, angles a scale that closes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from reverie.plots.style import GENERATED, REAL, SPIN_MAP, name_left, panels
 
 __all__ = ["as_pictures", "draw_grid", "grey_scale", "image_grids", "image_rows", "mosaic", "named_rows"]
 
-_LONG_TAIL = 8.0  # of the brightest over the median of what is lit, half of which is darker then than an eighth
+_LONG_TAIL = 8.0  # the brightest over the median of what is lit, from which on a straight scale is too dark
 _MAPS = {"spin": SPIN_MAP, "periodic": "twilight"}  # of the kinds that are not drawn in grey
 
 

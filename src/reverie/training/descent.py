@@ -12,7 +12,9 @@ equilibrium (Yazici et al., arXiv:1806.04498). The ramp of beta forgets the star
 Adam without momentum, and with a short memory beta_2 of the square v of the gradient g, moves every weight by up to
 (1 - beta_2)^-1/2 times the learning rate, ten times for 0.99, when a gradient is far longer than those before. Two
 players are thrown off by one such step, and the average is off for as long as it remembers. So a gradient may be
-bounded in units of its usual length, |g| <= k (sum v / (1 - beta_2^t))^1/2, a scale that needs no tuning.
+bounded in units of its usual length, |g| <= k (sum v / (1 - beta_2^t))^1/2, a scale that needs no tuning. The second
+moments as the measure of a spike are those of SPAM (Huang et al., arXiv:2501.06842), which bounds each entry by itself;
+the norm of all entries keeps the direction of the step.
 """
 
 import copy
@@ -39,7 +41,8 @@ class Descent:
     name, learning_rate, betas : as in `reverie.training.optimizers.make_optimizer`.
     weight_decay : lambda of AdamW.
     clip : largest norm of the gradient of all weights together; longer ones are shortened. None for no bound.
-    spike : The same in units of the usual norm, of Adam and AdamW; see the module. None for no bound.
+    spike : Largest norm of the gradient in units of its usual norm (see the module), > 0; longer ones are shortened.
+        Of Adam and AdamW only, whose second moments say what is usual. None for no bound.
     n_replicas : R, where weights are (R, ...) and each replica has a norm of its own for `spike`; weights of another
         first dimension are shared by the replicas, and not bounded.
 

@@ -87,10 +87,11 @@ def _for_events(schema: Schema, overrides: Mapping[str, str | InvertibleTransfor
         return Standardise(shared=True)
     if column.kind == "periodic":
         return _for_column(column, "standardise")
-    if column.lower is not None and column.upper is None and column.kind == "continuous":  # energies, intensities
-        return Chain([Asinh(centre=column.lower), Rescale(lower=0.0, gap=_gap(column))])
-    if column.lower is not None and column.upper is None and column.kind == "integer":  # counts, zero below 1/2
-        return Chain([Asinh(centre=column.lower, step=1.0), Rescale()])
+    if column.lower is not None and column.upper is None:
+        if column.kind == "continuous":  # energies, intensities
+            return Chain([Asinh(centre=column.lower), Rescale(lower=0.0, gap=_gap(column))])
+        if column.kind == "integer":  # counts, which need no gap: below 1/2 they are rounded to zero
+            return Chain([Asinh(centre=column.lower, step=1.0), Rescale()])
     return _rescale(column)
 
 

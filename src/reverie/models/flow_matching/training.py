@@ -33,7 +33,6 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor
 
-from reverie.data.orbits import OrbitRows
 from reverie.models.averaged_step import AveragedStep, Descending
 from reverie.models.density_features import NarrowNoise
 from reverie.models.flow_matching.networks import Velocity, VelocitySet
@@ -78,9 +77,8 @@ class FlowMatchingStep(AveragedStep[Velocity]):
         self._n_evaluations, self._solver, self._narrow, self._by_loss = n_evaluations, solver, narrow, by_loss
 
     def prepared(self, rows: dict[str, Any]) -> dict[str, Any]:
-        """Return the rows, of sets with the mask before the condition, which no symmetry changes."""
-        is_moving = isinstance(rows["x"], OrbitRows)
-        return rows_of_sets(rows) if isinstance(self.network, VelocitySet) and not is_moving else rows
+        """Return the rows; of sets with the mask before the condition."""
+        return rows_of_sets(rows) if isinstance(self.network, VelocitySet) else rows
 
     def compared(self, rows: Rows) -> Tensor:
         """Return the features of each event, of sets features of the whole set."""

@@ -337,8 +337,8 @@ class GAN(GenerativeModel):
         if self.preprocessing_.schema.is_set:
             if self.augmentation not in ("auto", "none", 0):
                 raise InputError(
-                    f"Expected no augmentation for sets of particles, got {self.augmentation!r}: no transform of them "
-                    "is known that leaves no trace. Leave augmentation at 'auto'."
+                    f"Expected no augmentation for sets of particles, got {self.augmentation!r}. Leave it at 'auto', "
+                    "and give symmetries that the data have, such as 'reflect eta_rel'."
                 )
             self._augmentation = "none"
         elif self.augmentation == "auto":

@@ -49,7 +49,6 @@ from torch.nn.functional import logsigmoid
 from reverie.compile.step import Compiled
 from reverie.core.random import child_generator
 from reverie.core.types import State
-from reverie.data.orbits import OrbitRows
 from reverie.models.gan.augmentation import Kind, adapted, augmented, overfitting
 from reverie.models.gan.networks import Generator, draw_noise
 from reverie.models.sets import moments_of_sets, rows_of_sets
@@ -327,9 +326,9 @@ class AdversarialStep(TrainStep):
         def whitened(x: Tensor) -> Tensor:
             return self.G.whiten(x.to(device)).to(x.device)
 
+        if self.settings.n_places:
+            return rows_of_sets(rows)
         x = rows["x"]
-        if self.settings.n_places:  # no symmetry changes the mask, which moving rows therefore do without
-            return rows if isinstance(x, OrbitRows) else rows_of_sets(rows)
         return {**rows, "x": whitened(x) if isinstance(x, Tensor) else x.mapped(whitened)}
 
     def compared(self, rows: Rows) -> Tensor:
