@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie.compile import capture
-from reverie.compile.agreement import agrees, deviation, nudged
+from reverie.compile.agreement import agrees, deviation, nudged, without_remainders
 from reverie.compile.step import Compiled
 from reverie.models import GAN
 from reverie.training.descent import Descent
@@ -133,6 +133,23 @@ def test_a_remainder_of_rounding_may_be_any_but_no_larger_than_a_step():
     assert agrees(deviation(torch.tensor([9e-19]), plain, start), [by_rounding], 1, 1e-3)
     assert not agrees(deviation(torch.tensor([3e-3]), plain, start), [by_rounding], 1, 1e-3)
     assert not agrees(deviation(torch.tensor([torch.nan]), plain, start), [by_rounding], 1, 1e-3)
+
+
+@pytest.mark.parametrize("gradient", [1e-8, 0.1])
+def test_a_gradient_that_cancels_exactly_may_leave_a_remainder_and_no_more(gradient):
+    """Adam makes a full step of it: the bias of a unit that is always on, under a relativistic loss."""
+    g = torch.linspace(-1, 1, 128).index_fill_(0, torch.tensor([3, 77]), 0.0)
+    found = g.index_fill(0, torch.tensor([3]), gradient)
+    weight, moment, square = torch.full((128,), 0.3), torch.zeros(128), torch.zeros(128)
+    plain = [weight - 1e-3 * g.sign(), moment + g, square + g**2]
+    left = [weight - 1e-3 * found.sign(), moment + found, square + found**2]
+    judged = without_remainders(list(zip(left, plain, [weight, moment, square], strict=True)))
+    assert torch.equal(judged[0], plain[0]) == (gradient == 1e-8)
+    agreed = [
+        agrees(deviation(now, after, before), [], 128, 1e-3)
+        for now, after, before in zip(judged, plain, [weight, moment, square], strict=True)
+    ]
+    assert all(agreed) == (gradient == 1e-8)
 
 
 def test_few_undecided_entries_of_a_small_tensor_are_no_disagreement():

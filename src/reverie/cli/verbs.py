@@ -21,7 +21,7 @@ VERBS = {
     "tune": "search for better options of a model, judged by held-out events",
     "export": "write a trained model as a graph for C++: ONNX or torch.export",
     "pack": "a run in one file with a card and checksums; check and unpack it",
-    "simulate": "draw lattices of spins, or events of two muons, into a file",
+    "simulate": "draw lattices of spins, events of two muons or jets into a file",
     "explore": "components, dimension, clusters, forests: what the data say",
     "lecture": "run a page of the lectures: its figures, its numbers beside ours",
     "data": "list, fetch and describe data",

@@ -18,6 +18,11 @@ one: its gradient is a sum that is zero, and another order of the sum leaves ano
 as large. It is told from starts that are off by many roundings, a relative 1e-3, from which a change that means
 something is the same within a per cent, and a remainder is not: 0.02 |d| + 10 max |s| >= 2 |d|. Of it is asked only
 that it stays within the changes of the step, rms(e) <= 2 max rms(d) over all tensors, that of a sign that flips.
+So may single entries be. A unit that is on for every event has, under a relativistic loss, a bias whose gradient
+cancels exactly in one order of the sum and leaves a remainder in another, of which Adam makes a full step. An entry
+that the plain step leaves exactly alone is not judged where another tensor of its shape, a moment of the gradient,
+shows that a remainder moved it: below 0.001 rms(d) there. A gradient of 0.03 of the usual, put where none belongs, is
+seen in both moments of Adam.
 
 A step uphill, the sign of its gradient reversed, was noticed at every learning rate tried, 1e-3 ... 1e-9, in a GAN of
 defaults and in a layer of 784 x 500, with Adam and with plain gradient descent. With one tensor of weights alone
@@ -35,7 +40,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["MANY_ROUNDINGS", "ROUNDINGS", "Deviation", "agrees", "deviation", "is_known", "nudged"]
+__all__ = [
+    "MANY_ROUNDINGS",
+    "ROUNDINGS",
+    "Deviation",
+    "agrees",
+    "deviation",
+    "is_known",
+    "nudged",
+    "without_remainders",
+]
 
 _SIZE, _SHARE, _ENTRIES = 0.02, 0.005, 4
 _SMALL = 1e-3  # of the root mean square of a change
@@ -88,6 +102,23 @@ def agrees(
         return found.error <= 2 * largest * n_entries**0.5
     share = max(_SHARE, _ENTRIES / n_entries) + _TIMES * max((s.share for s in roundings), default=0.0)
     return found.error <= _bound(found.change, roundings) and found.share <= share
+
+
+def without_remainders(changed: Sequence[tuple[Tensor, Tensor, Tensor]]) -> list[Tensor]:
+    """Return what the compiled step left of each tensor, the plain step's value in entries that a remainder moved.
+
+    `changed` holds for each tensor what the compiled step left, what the plain one left, and the start.
+    """
+    shown: dict[torch.Size, Tensor] = {}
+    for now, after, before in changed:
+        d, e = _real(after) - _real(before), _real(now) - _real(after)
+        small = _SMALL * d.norm() / max(d.numel(), 1) ** 0.5
+        is_remainder = (d.abs() <= small) & (e != 0) & (e.abs() <= small)
+        shown[now.shape] = shown.get(now.shape, is_remainder) | is_remainder
+    return [
+        torch.where((after == before) & shown[now.shape].reshape(now.shape), after, now)
+        for now, after, before in changed
+    ]
 
 
 def is_known(change: float, roundings: Sequence[Deviation]) -> bool:

@@ -15,7 +15,16 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as tree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reverie.compile.agreement import MANY_ROUNDINGS, ROUNDINGS, Deviation, agrees, deviation, is_known, nudged
+from reverie.compile.agreement import (
+    MANY_ROUNDINGS,
+    ROUNDINGS,
+    Deviation,
+    agrees,
+    deviation,
+    is_known,
+    nudged,
+    without_remainders,
+)
 from reverie.compile.inductor import CompiledGraph, Inputs, Outputs, compiled_graph, scalars_as_tensors
 from reverie.core.random import child_generator
 
@@ -205,18 +214,28 @@ class TracedStep(Generic[Inputs, Outputs]):
                     moved.append(nudged(before, child_generator(k, "nudge", j, device=tensor.device), by))
                     tensor.copy_(moved[-1])
             draws = (nudged(d.value, child_generator(k, "draw", device=d.value.device), by) for d in self._draws)
-            deviations.append(self._deviations(self._called(Draws(self._generator, draws), self._leaves), moved))
+            outputs = self._called(Draws(self._generator, draws), self._leaves)
+            deviations.append(self._deviations(outputs, [now for now, _ in self._outer.seen.values()], moved))
         return list(zip(*deviations, strict=True))
 
-    def _deviations(self, outputs: Sequence[object], moved: list[Tensor] | None = None) -> list[Deviation]:
-        """Return how far the outputs, and then the outer tensors as they stand, are from those of the plain step."""
+    def _deviations(
+        self, outputs: Sequence[object], left: Sequence[Tensor], moved: list[Tensor] | None = None
+    ) -> list[Deviation]:
+        """Return how far the outputs, and then what a step left of the outer tensors, are from those of the plain one.
+
+        `moved` are the outer tensors from which that step began, None where it is the start of the plain one.
+        """
         returned = [deviation(_as_tensor(a), _as_tensor(b)) for a, b in zip(outputs, self._outputs, strict=True)]
-        outer = zip(self._outer.seen.values(), self._after, moved or [None] * len(self._after), strict=True)
-        return returned + [deviation(now, after, before, start) for (now, before), after, start in outer]
+        starts = [before for _, before in self._outer.seen.values()]
+        outer = zip(left, self._after, starts, moved or [None] * len(starts), strict=True)
+        return returned + [deviation(*tensors) for tensors in outer]
 
     def _compare(self, outputs: Sequence[object], roundings: list[tuple[Deviation, ...]]) -> None:
         """Raise `UnsuitableError` unless each returned and each changed tensor is that of the plain step."""
-        deviations = self._deviations(outputs)
+        outer = [
+            (now, after, before) for (now, before), after in zip(self._outer.seen.values(), self._after, strict=True)
+        ]
+        deviations = self._deviations(outputs, without_remainders(outer))
         tensors = [*map(_as_tensor, self._outputs), *self._after]
         largest = max(
             (d.change / max(x.numel(), 1) ** 0.5 for d, x in zip(deviations, tensors, strict=True)), default=0.0

@@ -63,6 +63,7 @@ class Progress:
         self._known: dict[str, float] = {}
         self._began = self._last = time.monotonic()
         self._done = start
+        self._first: tuple[int, float] | None = None  # units done at the first update, and when
 
     def __enter__(self) -> Self:
         if not self.quiet and sys.stderr.isatty():
@@ -104,7 +105,8 @@ class Progress:
         self._done = done
         self._known |= scalars or {}
         now, total = time.monotonic(), self.total or 0
-        rate = (done - self.start) / max(now - self._began, 1e-9)
+        self._first = self._first or (done, now)  # what precedes it, such as compilation, tells nothing of the rate
+        rate = (done - self._first[0]) / max(now - self._first[1], 1e-9)
         left = (total - done) / rate if rate > 0 else float("inf")
         if self.budget is not None:
             left = min(left, max(self.budget - (now - self._began), 0.0))
@@ -112,7 +114,7 @@ class Progress:
         shown = [
             f"{label} {self._known[key]:.3f}" for key, label in _SHOWN[: 4 if narrow else None] if key in self._known
         ]
-        note = "  ".join([f"{rate:,.0f}/s", *shown])
+        note = "  ".join([*([f"{rate:,.0f}/s"] if rate > 0 else []), *shown])
         self._show(
             done,
             f"{done:,}/{total:,} {self.unit}",
