@@ -62,24 +62,32 @@ def main() -> None:
     parser.add_argument("--second-half", action="store_true", help="of the fresh jets is the real sample")
     parser.add_argument("--load", nargs="+", default=[], metavar="FOLDER", help="saved models, instead of training")
     options = parser.parse_args()
-    settings = {} if options.max_steps is None else {"max_steps": options.max_steps}
     if options.what == "toy":
-        _toy(options.models, options.seeds, options.n_train, settings)
+        _toy(options)
     else:
-        _jets(options, settings)
+        _jets(options)
 
 
-def _toy(models: Sequence[str], seeds: Sequence[int], n: int, settings: dict[str, Any]) -> None:
+def _settings(kind: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of a model, as far as it has them."""
+    own: dict[str, Any] = {} if options.max_steps is None else {"max_steps": options.max_steps}
+    if kind != "epic_gan":
+        own |= {"observables": options.observables} if options.observables else {}
+        own |= {"symmetries": options.symmetries.split(",")} if options.symmetries else {}
+    return own | ({"penalty_weight": options.penalty_weight} if options.penalty_weight and kind == "gan" else {})
+
+
+def _toy(options: argparse.Namespace) -> None:
     from reverie.simulators import ToySets
 
-    toy = ToySets()
+    toy, n = ToySets(), options.n_train
     fresh, other = toy.sample(n, random_state=1001), toy.sample(n, random_state=1002)
     _print("", [f"{name:>11s}" for name in TOY], "  seconds")
-    for kind in models:
+    for kind in options.models:
         rows = []
-        for seed in seeds:
+        for seed in options.seeds:
             began = time.perf_counter()
-            model = MODELS[kind](random_state=seed, **settings).fit(toy.sample(n, random_state=seed))
+            model = MODELS[kind](random_state=seed, **_settings(kind, options)).fit(toy.sample(n, random_state=seed))
             seconds = time.perf_counter() - began
             rows.append(_of_toy(toy, fresh, model.sample(n, random_state=seed)))
             _print(f"{kind} {seed}", rows[-1], f"{seconds:9.0f}")
@@ -125,7 +133,7 @@ def _classifier(real: Dataset, generated: Dataset) -> float:
     return separate(*rows, names=names, seed=0, learner="sets", event_shape=shape).value
 
 
-def _jets(options: argparse.Namespace, settings: dict[str, Any]) -> None:
+def _jets(options: argparse.Namespace) -> None:
     train, fresh = (reverie.data.read(file) for file in options.files)
     conditions = None
     if options.condition:
@@ -139,14 +147,10 @@ def _jets(options: argparse.Namespace, settings: dict[str, Any]) -> None:
         _judged(folder, reverie.load(folder), fresh, options.seeds[0])
     kinds = [] if options.load else options.models
     for kind in kinds:
-        is_shown = options.observables and kind != "epic_gan"
-        own = settings | ({"observables": options.observables} if is_shown else {})
-        own |= {"penalty_weight": options.penalty_weight} if options.penalty_weight and kind == "gan" else {}
-        own |= {"symmetries": options.symmetries.split(",")} if options.symmetries and kind != "epic_gan" else {}
         rows = []
         for seed in options.seeds:
             began = time.perf_counter()
-            model = MODELS[kind](random_state=seed, **own).fit(train, conditions)
+            model = MODELS[kind](random_state=seed, **_settings(kind, options)).fit(train, conditions)
             rows.append(_judged(f"{kind} {seed}", model, fresh, seed, time.perf_counter() - began))
         _summary(rows)
     _print("training jets", _of_jets(fresh, train))

@@ -135,7 +135,7 @@ def test_a_remainder_of_rounding_may_be_any_but_no_larger_than_a_step():
     assert not agrees(deviation(torch.tensor([torch.nan]), plain, start), [by_rounding], 1, 1e-3)
 
 
-@pytest.mark.parametrize("gradient", [1e-8, 0.1])
+@pytest.mark.parametrize("gradient", [1e-8, 0.03, 0.1])
 def test_a_gradient_that_cancels_exactly_may_leave_a_remainder_and_no_more(gradient):
     """Adam makes a full step of it: the bias of a unit that is always on, under a relativistic loss."""
     g = torch.linspace(-1, 1, 128).index_fill_(0, torch.tensor([3, 77]), 0.0)
@@ -150,6 +150,11 @@ def test_a_gradient_that_cancels_exactly_may_leave_a_remainder_and_no_more(gradi
         for now, after, before in zip(judged, plain, [weight, moment, square], strict=True)
     ]
     assert all(agreed) == (gradient == 1e-8)
+    for wrong in (1.0, torch.nan):  # of a weight, farther than a step goes: not put right, whatever the moment
+        left[0][3] = wrong
+        assert not torch.equal(
+            without_remainders(list(zip(left, plain, [weight, moment, square], strict=True)))[0], plain[0]
+        )
 
 
 def test_few_undecided_entries_of_a_small_tensor_are_no_disagreement():

@@ -98,6 +98,18 @@ def test_the_latest_alarm_stands_in_the_progress_line(capsys):
     assert "D(real) 0.500" in lines[1]  # what was last known stays
 
 
+def test_compilation_before_the_first_update_does_not_count_in_the_rate(capsys, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("reverie.experiment.progress.time.monotonic", lambda: clock[0])
+    with Progress("training", 121, every=0.0) as progress:
+        for step, clock[0] in ((1, 100.0), (21, 110.0), (41, 120.0)):
+            progress.update(step)
+    first, _, last = capsys.readouterr().err.splitlines()[:3]
+    assert "left" not in first
+    assert "2/s" in last
+    assert "40 s left" in last
+
+
 def test_an_alarm_in_words():
     assert alarm_sentence({"kind": "oscillation", "step": 1200, "evidence": "a", "remedy": ""}) == (
         "alarm at step 1,200: oscillation. a."
