@@ -20,8 +20,9 @@ from reverie.models.flow_matching.likelihood import log_prob
 from reverie.models.flow_matching.networks import EDITION, Velocity, VelocityMLP, VelocityUNet
 from reverie.models.flow_matching.path import gaussian_velocity, path, wrapped
 from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
-from reverie.models.flow_matching.training import FlowMatchingStep, observed
+from reverie.models.flow_matching.training import FlowMatchingStep, _errors, observed
 from reverie.networks.convolutional import CircularConv2d
+from reverie.networks.init import initialised
 
 MEAN = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
 ROOT = torch.tensor([[1.5, 0.0, 0.0], [0.4, 0.3, 0.0], [-0.2, 0.1, 0.8]], dtype=torch.float64)
@@ -295,6 +296,64 @@ def test_the_noise_of_a_level_does_not_matter_to_the_loss_and_the_level_does():
     near = level + 0.2 * torch.randn(level.shape, generator=torch.Generator().manual_seed(2))
     assert torch.equal(losses(near), losses(level))
     assert not torch.equal(losses(-level), losses(level))
+
+
+@pytest.mark.parametrize("n_times", [1, 4, 12])
+def test_rows_take_shared_times_in_turn(n_times):
+    """To rounding, since products of fewer rows may be summed in another order."""
+    coordinates = Coordinates(6, circles=[(4, 5)])
+    network = initialised(lambda: VelocityMLP(coordinates, width=16), torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(network.last.weight, generator=torch.Generator().manual_seed(3))
+    x, t = (torch.rand(n, k, generator=torch.Generator().manual_seed(k)) for n, k in ((12, 5), (n_times, 1)))
+    shared, each = network(x, t), network(x, torch.cat([t] * (12 // n_times)))
+    torch.testing.assert_close(shared, each, rtol=1e-5, atol=1e-6)
+    gradients = [torch.autograd.grad(v.square().sum(), list(network.parameters())) for v in (shared, each)]
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    if n_times > 1:
+        assert not torch.allclose(shared, network(x, t.roll(1, 0)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "condition", "missing", "expected"),
+    [
+        (512, False, False, 64),
+        (500, False, False, 500),
+        (512, True, False, 512),
+        (512, False, True, 512),
+    ],
+)
+def test_tables_share_64_times_where_nothing_else_enters_their_embedding(rows, condition, missing, expected):
+    seen = []
+
+    class Recorded(VelocityMLP):
+        def forward(self, x, t, condition=None):
+            seen.append(len(t))
+            return super().forward(x, t, condition)
+
+    x = _noise(rows).float()
+    network = Recorded(Coordinates(3), int(condition), width=8, sees_missing=missing)
+    step = FlowMatchingStep(network, max_steps=1, learning_rate=1e-3, ema_decay=0.9, n_evaluations=2, solver="heun")
+    step.loss({"x": x, **({"condition": x[:, :1]} if condition else {})}, torch.Generator().manual_seed(0))
+    assert seen == [expected]
+
+
+@torch.no_grad()
+def test_shared_times_leave_the_loss_what_it_is_and_hardly_widen_its_scatter():
+    """Over 400 batches within 4 standard errors; of 2 times to a batch in place of 64 the scatter is wide."""
+    network = initialised(lambda: VelocityMLP(Coordinates(3), width=8), torch.Generator().manual_seed(0))
+    events, found = (3 * (MEAN + _noise(512) @ ROOT.T)).float(), {}
+    for n_times in (None, 64, 2):
+        losses = []
+        for k in range(400):
+            generator = torch.Generator().manual_seed(k)
+            x = events[torch.randperm(512, generator=generator)]
+            losses.append(_errors(network, {"x": x}, generator, None, n_times).mean())
+        found[n_times] = torch.stack(losses)
+    own, shared, few = found.values()
+    assert abs(shared.mean() - own.mean()) < 4 * math.hypot(*(float(y.std()) / 20 for y in (own, shared)))
+    assert shared.std() < 1.15 * own.std()
+    assert few.std() > 1.5 * own.std()
 
 
 def test_small_lattices_have_convolutions_but_in_models_of_former_editions():

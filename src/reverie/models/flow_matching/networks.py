@@ -44,7 +44,7 @@ from torch import Tensor, nn
 
 from reverie.core.errors import InputError
 from reverie.models.density_features import Coordinates
-from reverie.models.flow_matching.path import late
+from reverie.models.flow_matching.path import in_turn, late
 from reverie.models.multiplicity import MultiplicityLaw
 from reverie.models.sets import moments_of_sets
 from reverie.networks.convolutional import CircularConv2d, as_channels, grids
@@ -90,10 +90,12 @@ class Velocity(nn.Module):
     late : Power with which steps of a solver come closer towards the events, see `reverie.models.flow_matching.path`.
     ends_in_mean : Whether samples end at the mean of what is left open, since they are then rounded to levels; see
         `reverie.models.flow_matching.sampling`.
+    shares_times : Whether rows of one time are cheaper than rows of as many times, where there is no condition.
     """
 
     late: float = 1.0
     ends_in_mean: bool = False
+    shares_times: bool = False
 
     def __init__(self, coordinates: Coordinates, *, sees_missing: bool = False) -> None:
         super().__init__()
@@ -122,12 +124,13 @@ class Velocity(nn.Module):
     def forward(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the velocity (batch, n) at coordinates `x` (batch, n), times `t` (batch, 1) and conditions.
 
-        One time for all rows may be given as (1, 1), which without a condition spares its embedding row by row.
+        One time for all rows may be given as (1, 1), which without a condition spares its embedding row by row. A
+        network that `shares_times` takes k times (k, 1) where k divides the batch: row i has the time i modulo k.
         """
-        n = self.coordinates.n_lines
+        n, moments, t = self.coordinates.n_lines, t, in_turn(t, len(x))
         q = t.square() + (1 - t).square()
         line, angle = x[:, :n], x[:, n:]
-        f = self.remainder(torch.cat([line * q.rsqrt(), angle], dim=1), t, condition)
+        f = self.remainder(torch.cat([line * q.rsqrt(), angle], dim=1), moments, condition)
         v = (2 * t - 1) / q * line + f[:, :n] * q.rsqrt()
         return torch.cat([v, f[:, n:]], dim=1) if angle.shape[1] else v
 
@@ -183,6 +186,7 @@ class VelocityMLP(Velocity):
         if edition == 1 or coordinates.n_lines > (_FEW if edition == 2 else _SOME):
             self.n_waves = 0
         self.late = _LATE if self.n_waves else 1.0
+        self.shares_times = not sees_missing
         self.embedding = _Embedding(n_condition + coordinates.n * sees_missing, width, activation)
         self.first = nn.Linear(coordinates.n + n_circles + 2 * self.n_waves * coordinates.n_lines, width)
         self.inner = nn.ModuleList(nn.Linear(width, width) for _ in range(n_blocks))
@@ -193,20 +197,20 @@ class VelocityMLP(Velocity):
         self.activation = make_activation(activation)
 
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
-        """Return F (batch, n); see `Velocity`."""
+        """Return F (batch, n); see `Velocity`. Fewer times than rows, see `forward`, spare rows of the embedding."""
         n, a = self.coordinates.n_lines, self.activation
         given = None if condition is None else condition.flatten(1)
         if self.sees_missing:
             missing = x.isnan().to(x.dtype)
             x, given = x.nan_to_num(0.0), missing if given is None else torch.cat([given, missing], dim=1)
-        e = a(self.embedding(t, given))
+        e, t = a(self.embedding(t, given)), in_turn(t, len(x))
         seen, noise = [x[:, :n], x[:, n:].cos(), x[:, n:].sin()], (1 - t).square() / (t.square() + (1 - t).square())
         for w in (2**k for k in range(self.n_waves)):
             faded = torch.exp(-0.5 * (_FADED * w) ** 2 * noise)
             seen += [faded * (w * x[:, :n]).cos(), faded * (w * x[:, :n]).sin()]
         h = self.first(torch.cat(seen, dim=1))
         for inner, beside, outer in zip(self.inner, self.beside, self.outer, strict=True):
-            h = h + outer(a(inner(a(h)) + beside(e)))
+            h = h + outer(a(inner(a(h)) + in_turn(beside(e), len(x))))
         return self.last(a(h))
 
 

@@ -40,7 +40,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["gaussian_velocity", "late", "path", "wrapped"]
+__all__ = ["gaussian_velocity", "in_turn", "late", "path", "wrapped"]
 
 Numbers = TypeVar("Numbers", float, Tensor)
 
@@ -52,6 +52,11 @@ def late(u: Numbers, power: float) -> Numbers:
     over it.
     """
     return u if power == 1 else 1 - (1 - u) ** power
+
+
+def in_turn(rows: Tensor, n: int) -> Tensor:
+    """Return (n, c): the `rows` (k, c) again and again, where k divides n; one row, which fits any n, as it is."""
+    return rows if len(rows) in (1, n) else rows.repeat(n // len(rows), 1)
 
 
 def wrapped(angle: Tensor) -> Tensor:
