@@ -190,6 +190,13 @@ def test_samples_have_their_law_of_numbers_given_the_condition_and_shards_are_bi
     assert abs((counts == 3).mean() - 0.5) < 0.06  # 5 errors of 2100 draws, and the shares of 216 of the 240 sets
 
 
+def test_the_rate_of_a_gan_falls_after_a_quarter_of_the_run_with_sets_and_a_half_with_others():
+    small = {"generator": (8,), "discriminator": (8,), **TINY, "max_steps": 4}
+    table = np.random.default_rng(0).normal(size=(240, 2))
+    for X, schedule, begin in ((_sets(), "cosine", 1), (table, "cosine", 2), (_sets(), "constant", 4)):
+        assert GAN(schedule=schedule, **small).fit(X)._training.train_step.decay_from == begin
+
+
 def test_the_features_by_which_sets_are_compared_know_no_order_and_see_correlations():
     y = torch.tensor([[[1.0, 2.0, 1], [3.0, -1.0, 1], [9.0, 9.0, 0]]])
     got = moments_of_sets(y)[0].tolist()

@@ -73,6 +73,7 @@ _FEATURES_OF_GAMMA = 8  # up to these gamma stays as it is: six columns, two of 
 _TABLE_BATCH, _IMAGE_BATCH, _SET_BATCH = 256, 64, 128
 _AUGMENTED_ROWS = {True: FEW_EVENTS, False: 10_000}  # training rows of a table, or images, below which "auto" augments
 _SET_NOISE, _SET_GAMMA = 8, 0.1  # numbers of the noise, of a set and of each particle; gamma of R1 and R2
+_HOLD, _SET_HOLD = 0.5, 0.25  # share of the run at the full rate; held longer, jets drift away from the mass again
 _SET_SPIKE = 2.0  # most that a gradient of theirs may be longer than usual: single ones threw the players off
 _IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
 _LATTICE_NOISE, _LATTICE_GAMMA = 4, 1.0  # chosen on Ising spins at T = 1.8 and 3, and an XY model at T = 1.2
@@ -109,7 +110,8 @@ class GAN(GenerativeModel):
         "sgd" where `learning_rate` is None too.
     betas : decay of the optimiser's averages of the gradient (momentum, in SGD) and of its square, in [0, 1); None
         takes the optimiser's row of `reverie.models.gan.settings`, (0, 0.99) for Adam.
-    schedule : "cosine" holds the learning rate for half of the run, then lowers it; "constant".
+    schedule : "cosine" holds the learning rate for half of the run, of sets of particles for a quarter, then lowers it;
+        "constant".
     n_critic : discriminator steps per generator step; None takes the objective's own (5 for
         "wasserstein" and "wasserstein_gp", else 1).
     penalty : "auto" takes the objective's own; "none", "r1", "r2", "r1_r2", "two_sided" or "one_sided".
@@ -408,7 +410,7 @@ class GAN(GenerativeModel):
             generator_rate=rate,
             discriminator_rate=rate if d_rate is None else d_rate,
             betas=(float(first), float(second)),
-            hold=0.5 if self.schedule == "cosine" else 1.0,
+            hold=1.0 if self.schedule == "constant" else _SET_HOLD if schema.is_set else _HOLD,
             augmentation=None if augmentation is None else float(augmentation),
             adapts=self._augmentation == "adaptive",
             kind="table" if schema.is_table else "lattice" if self._is_periodic else "image",
