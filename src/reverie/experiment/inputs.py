@@ -262,9 +262,12 @@ def _check_shape(shape: tuple[int, ...], name: str) -> None:
     """Refuse events that are neither rows, images nor lattices, and images with their channels last."""
     words = f"(n, {', '.join(map(str, shape))})"
     if len(shape) == 3 and shape[-1] in (1, 3, 4) and shape[0] > 4:
+        new = name.removesuffix(".npy") + "_first.npy"
+        program = f"import numpy as np; np.save({new!r}, np.moveaxis(np.load({name!r}), -1, 1))"
+        move = f'python -c "{program}"' if name.endswith(".npy") else "numpy.moveaxis(images, -1, 1)"
         raise InputError(
             f"Expected images (n, channel, height, width) in {name!r}, got {words}, which looks like channels last. "
-            "Move them: numpy.moveaxis(images, -1, 1)."
+            f"Move them: {move}."
         )
     if len(shape) > 3:
         raise InputError(
