@@ -90,7 +90,7 @@ class Velocity(nn.Module):
     late : Power with which steps of a solver come closer towards the events, see `reverie.models.flow_matching.path`.
     ends_in_mean : Whether samples end at the mean of what is left open, since they are then rounded to levels; see
         `reverie.models.flow_matching.sampling`.
-    shares_times : Whether rows of one time are cheaper than rows of as many times, where there is no condition.
+    shares_times : Whether `forward` takes fewer times than rows, which is cheaper where there is no condition.
     """
 
     late: float = 1.0

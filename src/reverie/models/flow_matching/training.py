@@ -94,12 +94,12 @@ class FlowMatchingStep(AveragedStep[Velocity]):
         Of sets the terms of `_errors_of_sets` are added, which the history has each on its own.
         """
         network, batch = self.network, _given(batch)
-        shares_times = network.shares_times and "condition" not in batch and len(batch["x"]) % _TIMES == 0
-        errors = _errors(network, batch, generator, self._narrow, n_times=_TIMES if shares_times else None)
-        loss, terms = weighted_mean(errors, batch.get("weight")), {}
+        is_shared = network.shares_times and "condition" not in batch and len(batch["x"]) % _TIMES == 0
+        n_times = _TIMES if is_shared else None
+        loss, terms = weighted_mean(_errors(network, batch, generator, self._narrow, n_times), batch.get("weight")), {}
         if isinstance(network, VelocitySet):
-            more = _errors_of_sets(network, batch["condition"], generator)
-            terms = {name: weighted_mean(error, batch.get("weight")) for name, error in more.items()}
+            errors = _errors_of_sets(network, batch["condition"], generator)
+            terms = {name: weighted_mean(error, batch.get("weight")) for name, error in errors.items()}
         return loss + sum(terms.values()), {name: term.detach() for name, term in terms.items()}
 
     def networks(self) -> dict[str, Velocity]:

@@ -73,7 +73,7 @@ _FEATURES_OF_GAMMA = 8  # up to these gamma stays as it is: six columns, two of 
 _TABLE_BATCH, _IMAGE_BATCH, _SET_BATCH = 256, 64, 128
 _AUGMENTED_ROWS = {True: FEW_EVENTS, False: 10_000}  # training rows of a table, or images, below which "auto" augments
 _SET_NOISE, _SET_GAMMA = 8, 0.1  # numbers of the noise, of a set and of each particle; gamma of R1 and R2
-_HOLD, _SET_HOLD = 0.5, 0.25  # share of the run at the full rate; held longer, jets drift away from the mass again
+_HOLD, _SET_HOLD = 0.5, 0.25  # share of the run at the full rate; in half of it the masses of jets got worse again
 _SET_SPIKE = 2.0  # most that a gradient of theirs may be longer than usual: single ones threw the players off
 _IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
 _LATTICE_NOISE, _LATTICE_GAMMA = 4, 1.0  # chosen on Ising spins at T = 1.8 and 3, and an XY model at T = 1.2
