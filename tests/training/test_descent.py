@@ -97,6 +97,24 @@ def test_a_gradient_far_longer_than_usual_is_shortened_in_units_of_the_usual_one
     assert moved[2.0] == pytest.approx(2 / (0.99 + 0.01 * 2**2) ** 0.5, rel=0.01)
 
 
+@pytest.mark.parametrize("rate", [0.1, torch.tensor(0.1)])
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_steps_of_a_gradient_below_eps_are_as_short_as_it_is(name, rate):
+    """A weight moves by the share |g| / (|g| + eps) of the rate; the default of torch is 1e-8."""
+    for eps, size in ((1e-6, 1e-6), (None, 1e-8)):
+        w = [torch.zeros(2, dtype=torch.float64, requires_grad=True)]
+        descent = Descent(w, name, learning_rate=0.1, betas=(0.0, 0.99), weight_decay=0.0, eps=eps)
+        g = torch.tensor([1e-9, 1e-3], dtype=torch.float64)
+        descent.step([g], rate)
+        torch.testing.assert_close(-w[0].detach() / 0.1, g / (g + size))
+
+
+def test_an_optimiser_without_eps_takes_none():
+    w = [torch.zeros(2, requires_grad=True)]
+    Descent(w, "sgd", learning_rate=1.0, betas=(0.0, 0.0), eps=1e-6).step([torch.ones(2)], 1.0)
+    assert w[0].tolist() == [-1.0, -1.0]
+
+
 def test_each_replica_has_a_usual_length_of_its_own():
     stacked = torch.zeros(2, 3, requires_grad=True)
     alone = [torch.zeros(3, requires_grad=True) for _ in range(2)]

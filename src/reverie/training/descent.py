@@ -15,6 +15,10 @@ players are thrown off by one such step, and the average is off for as long as i
 bounded in units of its usual length, |g| <= k (sum v / (1 - beta_2^t))^1/2, a scale that needs no tuning. The second
 moments as the measure of a spike are those of SPAM (Huang et al., arXiv:2501.06842), which bounds each entry by itself;
 the norm of all entries keeps the direction of the step.
+
+Nor do the steps of Adam become shorter when the gradient does, down to entries of eps, 1e-8 by default. A penalty on
+its gradient makes a discriminator flat where it finds no difference, and then the steps of both players, as long as
+ever, follow the noise of a gradient that is all but zero. A larger eps lets them come to rest.
 """
 
 import copy
@@ -43,6 +47,8 @@ class Descent:
     clip : largest norm of the gradient of all weights together; longer ones are shortened. None for no bound.
     spike : Largest norm of the gradient in units of its usual norm (see the module), > 0; longer ones are shortened.
         Of Adam and AdamW only, whose second moments say what is usual. None for no bound.
+    eps : Size of the entries of a gradient, > 0, below which they make shorter steps, in units of the loss; of
+        optimisers that have one. None for that of torch.
     n_replicas : R, where weights are (R, ...) and each replica has a norm of its own for `spike`; weights of another
         first dimension are shared by the replicas, and not bounded.
 
@@ -61,16 +67,19 @@ class Descent:
         weight_decay: float | None = None,
         clip: float | None = None,
         spike: float | None = None,
+        eps: float | None = None,
         n_replicas: int = 1,
     ) -> None:
         self.weights, self._clip, self._n_replicas = list(weights), clip, n_replicas
         self._spike = spike if name in ("adam", "adamw") else None
         self.optimizer = make_optimizer(name, self.weights, learning_rate=learning_rate, betas=betas)
+        group = self.optimizer.param_groups[0]
         if weight_decay is not None:
-            self.optimizer.param_groups[0]["weight_decay"] = weight_decay
+            group["weight_decay"] = weight_decay
+        if eps is not None and "eps" in group:
+            group["eps"] = eps
         self.reduce: Reduce | None = None
-        group = self.optimizer.param_groups[0]  # a step of length zero makes the optimiser's state, all zeros
-        rate, group["lr"] = group["lr"], 0.0
+        rate, group["lr"] = group["lr"], 0.0  # a step of length zero makes the optimiser's state, all zeros
         take_step(self.optimizer, self.weights, [torch.zeros_like(weight) for weight in self.weights])
         group["lr"] = rate
         for weight in self.weights:

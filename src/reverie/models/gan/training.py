@@ -93,6 +93,7 @@ class AdversarialSettings:
     adapts: bool = False  # whether checks change it
     kind: Kind = "table"
     spike: float | None = None  # most that a gradient may be longer than usual, see `reverie.training.descent`
+    eps: float | None = None  # entries of a gradient below which steps become shorter, see there
     n_places: int = 0  # of a set, the numbers of the mask before the condition; 0 of other events
 
 
@@ -135,7 +136,7 @@ class AdversarialStep(TrainStep):
         self._observables, self._auxiliary, self._spreads = observables, auxiliary, spreads
         self._penalty = PENALTIES[settings.penalty]
         s = settings
-        bounds = {"betas": s.betas, "spike": s.spike, "n_replicas": s.n_replicas}
+        bounds = {"betas": s.betas, "spike": s.spike, "eps": s.eps, "n_replicas": s.n_replicas}
         self.g_descent = Descent(G.parameters(), s.optimizer, learning_rate=s.generator_rate, **bounds)
         self.d_descent = Descent(D.parameters(), s.optimizer, learning_rate=s.discriminator_rate, **bounds)
         self.augmentation = [s.augmentation or 0.0] * s.n_replicas  # probability for each replica
