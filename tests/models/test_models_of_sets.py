@@ -197,8 +197,8 @@ def test_the_rate_of_a_gan_falls_after_a_quarter_of_the_run_with_sets_and_a_half
         assert GAN(schedule=schedule, **small).fit(X)._training.train_step.decay_from == begin
 
 
-def test_the_players_of_a_gan_on_sets_come_to_rest_where_gradients_are_noise():
-    """A discriminator that sees nothing leaves them noise to follow; see `tests.training.test_descent`."""
+def test_the_epsilon_of_adam_is_larger_for_a_gan_on_sets():
+    """What it does to a step: `tests/training/test_descent.py`."""
     small = {"generator": (8,), "discriminator": (8,), **TINY}
     for X, eps in ((_sets(), 1e-5), (np.random.default_rng(0).normal(size=(240, 2)), 1e-8)):
         step = GAN(**small).fit(X)._training.train_step

@@ -109,10 +109,11 @@ def test_steps_of_a_gradient_below_eps_are_as_short_as_it_is(name, rate):
         torch.testing.assert_close(-w[0].detach() / 0.1, g / (g + size))
 
 
-def test_an_optimiser_without_eps_takes_none():
+@pytest.mark.parametrize("name", sorted(set(OPTIMIZERS) - {"adam", "adamw"}))
+def test_other_optimisers_keep_their_eps_which_means_something_else(name):
     w = [torch.zeros(2, requires_grad=True)]
-    Descent(w, "sgd", learning_rate=1.0, betas=(0.0, 0.0), eps=1e-6).step([torch.ones(2)], 1.0)
-    assert w[0].tolist() == [-1.0, -1.0]
+    found = [Descent(w, name, learning_rate=1.0, betas=(0.0, 0.9), eps=eps).optimizer for eps in (None, 0.1)]
+    assert found[0].param_groups[0].get("eps") == found[1].param_groups[0].get("eps")
 
 
 def test_each_replica_has_a_usual_length_of_its_own():

@@ -18,7 +18,7 @@ the norm of all entries keeps the direction of the step.
 
 Nor do the steps of Adam become shorter when the gradient does, down to entries of eps, 1e-8 by default. A penalty on
 its gradient makes a discriminator flat where it finds no difference, and then the steps of both players, as long as
-ever, follow the noise of a gradient that is all but zero. A larger eps lets them come to rest.
+ever, follow the noise of a gradient that is all but zero. A larger eps makes them shorter.
 """
 
 import copy
@@ -47,8 +47,8 @@ class Descent:
     clip : largest norm of the gradient of all weights together; longer ones are shortened. None for no bound.
     spike : Largest norm of the gradient in units of its usual norm (see the module), > 0; longer ones are shortened.
         Of Adam and AdamW only, whose second moments say what is usual. None for no bound.
-    eps : Size of the entries of a gradient, > 0, below which they make shorter steps, in units of the loss; of
-        optimisers that have one. None for that of torch.
+    eps : Epsilon of Adam and AdamW, > 0: an entry of the gradient far below it moves its weight in proportion to
+        itself, and no longer by about the learning rate. Other optimisers keep theirs. None for 1e-8.
     n_replicas : R, where weights are (R, ...) and each replica has a norm of its own for `spike`; weights of another
         first dimension are shared by the replicas, and not bounded.
 
@@ -76,7 +76,7 @@ class Descent:
         group = self.optimizer.param_groups[0]
         if weight_decay is not None:
             group["weight_decay"] = weight_decay
-        if eps is not None and "eps" in group:
+        if eps is not None and name in ("adam", "adamw"):
             group["eps"] = eps
         self.reduce: Reduce | None = None
         rate, group["lr"] = group["lr"], 0.0  # a step of length zero makes the optimiser's state, all zeros

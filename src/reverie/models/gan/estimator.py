@@ -75,7 +75,7 @@ _AUGMENTED_ROWS = {True: FEW_EVENTS, False: 10_000}  # training rows of a table,
 _SET_NOISE, _SET_GAMMA = 8, 0.1  # numbers of the noise, of a set and of each particle; gamma of R1 and R2
 _HOLD, _SET_HOLD = 0.5, 0.25  # share of the run at the full rate; in half of it the masses of jets got worse again
 _SET_SPIKE = 2.0  # most that a gradient of theirs may be longer than usual: single ones threw the players off
-_SET_EPS = 1e-5  # entries of a gradient of theirs below which steps become shorter: a flat discriminator has only noise
+_SET_EPS = 1e-5  # epsilon of Adam for theirs: at 1e-8 full steps followed the noise of a flat discriminator
 _IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
 _LATTICE_NOISE, _LATTICE_GAMMA = 4, 1.0  # chosen on Ising spins at T = 1.8 and 3, and an XY model at T = 1.2
 _SITES_PER_BATCH, _FEWEST_LATTICES = 4096, 16
@@ -106,7 +106,8 @@ class GAN(GenerativeModel):
     max_steps : steps in the whole run, at least 1; a step trains both networks, and counts once.
     learning_rate : step size of both networks' optimisers, > 0; None takes the optimiser's and objective's row of
         `reverie.models.gan.settings`: 0.001 for Adam, 0.002 for convolutional pairs.
-    optimizer : "adam", "adamw", "rmsprop", "sgd", "adagrad" or "adadelta".
+    optimizer : "adam", "adamw", "rmsprop", "sgd", "adagrad" or "adadelta". Of sets of particles the epsilon of Adam and
+        AdamW is 1e-5, not 1e-8, so that steps become shorter where the discriminator sees no difference.
     discriminator_learning_rate : step size of the discriminator alone; None takes that of the generator, and 0.5 for
         "sgd" where `learning_rate` is None too.
     betas : decay of the optimiser's averages of the gradient (momentum, in SGD) and of its square, in [0, 1); None
