@@ -11,7 +11,7 @@ from scipy.stats import norm
 from reverie.core.errors import InputError
 from reverie.data.dataset import Dataset
 from reverie.data.sets import particle_sets
-from reverie.models import GAN, FlowMatching
+from reverie.models import GAN, FlowMatching, load_model
 from reverie.models.flow_matching.networks import VelocitySet
 from reverie.models.flow_matching.sampling import carried, drawn, noise_of_sets
 from reverie.models.flow_matching.training import _errors
@@ -203,6 +203,34 @@ def test_the_epsilon_of_adam_is_larger_for_a_gan_on_sets():
     for X, eps in ((_sets(), 1e-5), (np.random.default_rng(0).normal(size=(240, 2)), 1e-8)):
         step = GAN(**small).fit(X)._training.train_step
         assert [player.optimizer.param_groups[0]["eps"] for player in (step.g_descent, step.d_descent)] == [eps, eps]
+
+
+def _slopes(network):
+    """Return the classes of the activations of a network."""
+    return {type(part) for part in network.modules()} & {torch.nn.SiLU, torch.nn.LeakyReLU}
+
+
+def test_the_discriminator_of_sets_alone_has_an_activation_without_a_level_place(tmp_path):
+    """A unit at the minimum of SiLU learns nothing; a model saved when it was taken for both players keeps it."""
+    small, (silu, leaky) = {"generator": (8,), "discriminator": (8,), **TINY}, (torch.nn.SiLU, torch.nn.LeakyReLU)
+    X, table = _sets(), np.random.default_rng(0).normal(size=(240, 2))
+    model = GAN(**small).fit(X)
+    cases = ((model, silu, leaky), (GAN(**small).fit(table), silu, silu))
+    cases += ((GAN(activation="silu", **small).fit(X), silu, silu),)
+    cases += ((GAN(objective="wasserstein", **small).fit(X), leaky, leaky),)
+    for fitted, of_generator, of_discriminator in cases:
+        players = fitted._networks()
+        assert _slopes(players["generator"]) == {of_generator}
+        assert _slopes(players["discriminator"]) == {of_discriminator}
+    assert model.resolved_["activation"] == "silu and, in the discriminator, leaky_relu"
+    said = model.discriminate(X)
+    model._attachments = lambda: ({"best_replica": 0}, {})  # as it was saved before
+    model.save(tmp_path / "before")
+    before = load_model(tmp_path / "before")
+    assert _slopes(before._networks()["discriminator"]) == {silu}
+    assert not torch.allclose(before.discriminate(X), said)
+    assert _slopes(GAN(**small).fit(X, start=before)._networks()["discriminator"]) == {silu}
+    assert _slopes(before.fit(X)._networks()["discriminator"]) == {leaky}
 
 
 def test_the_features_by_which_sets_are_compared_know_no_order_and_see_correlations():

@@ -66,6 +66,7 @@ from reverie.training.optimizers import OPTIMIZER_WORKS
 
 __all__ = ["GAN"]
 
+_EDITION = 2  # of the networks that are trained now; up to 1 the discriminator of sets had SiLU
 _FAKES_PER_EVENT, _FEWEST_FAKES, _MOST_FAKES = 16, 20_000, 200_000  # that rejection sampling learns from
 _MOST_REJECTION_STEPS = 4000
 _PERCEPTRONS, _SMOOTH = {"mlp", "residual"}, {"continuous", "periodic", "bounded"}  # what a kinematic fit is for
@@ -123,8 +124,9 @@ class GAN(GenerativeModel):
     penalty_every : steps between two penalties, each strengthened by this number; None takes the objective's
         own (4 for "relativistic", 8 with convolutional pairs, else 1).
     spectral_norm : whether each layer of the discriminator is divided by its largest singular value.
-    activation : of the perceptrons: "silu", "leaky_relu", "relu", "elu" or "tanh"; "auto" takes "silu", and
-        "leaky_relu" for "wasserstein", whose clipped weights leave a smooth one a straight line.
+    activation : of the perceptrons and networks of sets: "silu", "leaky_relu", "relu", "elu" or "tanh". "auto" takes
+        "silu", and "leaky_relu" for "wasserstein", whose clipped weights leave a smooth one a straight line, and in the
+        discriminator of sets, whose units a smooth one lets come to rest where it is level.
     ema_decay : decay per step of the average of the generator that draws the samples, in [0, 1).
     periodic : whether images are lattices whose opposite edges touch and whose sites are alike, which networks "auto"
         then make use of; "auto" takes spins, and fields and angles whose first and last row go together as neighbours
@@ -285,6 +287,7 @@ class GAN(GenerativeModel):
     def _begin(self) -> None:
         self._rejection, self.best_replica_ = None, 0
         self._is_periodic = self._start is not None and self._start._is_periodic
+        self._edition = _EDITION if self._start is None else self._start._edition
 
     def _prepared(self, dataset: Dataset, container: str) -> Preprocessing:
         if self._start is None:
@@ -421,11 +424,16 @@ class GAN(GenerativeModel):
             n_places=shape[0] if schema.is_set else 0,
         )
 
-    def _activation(self) -> str:
-        """Return the activation of the perceptrons: of weights within the clip a smooth one sees a straight line."""
+    def _activations(self) -> tuple[str, str]:
+        """Return those of the generator and the discriminator: of weights within the clip, SiLU is a straight line.
+
+        Units of a discriminator of sets that sees no difference come to rest at the minimum of SiLU, and see none later.
+        """
         if self.activation != "auto":
-            return self.activation
-        return "silu" if self._objective().clip is None else "leaky_relu"
+            return self.activation, self.activation
+        if self._objective().clip is not None:
+            return "leaky_relu", "leaky_relu"
+        return "silu", "leaky_relu" if self.preprocessing_.schema.is_set and self._edition > 1 else "silu"
 
     def _fresh_networks(self) -> dict[str, nn.Module]:
         prepared, settings, conditions = self.preprocessing_, self._settings(), self._conditions
@@ -438,17 +446,18 @@ class GAN(GenerativeModel):
         R = self.n_replicas
         pairs: list[tuple[nn.Module, nn.Module]] = []
         for seed in [self.seed_] if R == 1 else [child_seed(self.seed_, "replica", r) for r in range(R)]:
-            common = {"random_generator": child_generator(seed, "weights"), "activation": self._activation()}
+            noise, (of_generator, of_discriminator) = child_generator(seed, "weights"), self._activations()
             if prepared.schema.is_set:
                 sizes = {"size": shape[0], "n_condition": n_condition}
-                pairs.append(self._pair_of_sets(shape[1] - 1, n_observables, sizes, **common))
+                pairs.append(self._pair_of_sets(shape[1] - 1, n_observables, sizes, random_generator=noise))
                 continue
             generator = build_generator(
                 "lattice" if self._generates_lattices else self.generator,
                 n_noise=settings.n_noise + n_condition,
                 condition_shape=condition_shape,
                 event_shape=(shape[0] + (n_observables if has_fit else 0), *shape[1:]),
-                **common,
+                random_generator=noise,
+                activation=of_generator,
             )
             discriminator = build_discriminator(
                 self._network_name(self.discriminator) or self.discriminator,
@@ -459,7 +468,8 @@ class GAN(GenerativeModel):
                 spectral_norm=self.spectral_norm,
                 may_be_bounded=self._objective().scale == "probability",
                 event_shape=shape,
-                **common,
+                random_generator=noise,
+                activation=of_discriminator,
             )
             pairs.append((generator, discriminator))
         network, D = pairs[0] if R == 1 else (Stacked([g for g, _ in pairs]), Stacked([d for _, d in pairs]))
@@ -479,26 +489,25 @@ class GAN(GenerativeModel):
         sizes: Mapping[str, int],
         *,
         random_generator: torch.Generator,
-        activation: str,
     ) -> tuple[nn.Module, nn.Module]:
         """Return the networks of sets of particles with so many features."""
         own: list[dict[str, Any]] = []
-        for name, spec in (("generator", self.generator), ("discriminator", self.discriminator)):
+        specs = {"generator": self.generator, "discriminator": self.discriminator}
+        for (name, spec), activation in zip(specs.items(), self._activations(), strict=True):
             if is_widths(spec) and len(set(spec)) == 1:
-                own.append({"width": spec[0], "n_layers": len(spec)})
+                own.append({"width": spec[0], "n_layers": len(spec), "activation": activation})
             elif spec in ("auto", "epic", "attention"):
-                own.append({"kind": "attention" if spec == "attention" else "epic"})
+                own.append({"kind": "attention" if spec == "attention" else "epic", "activation": activation})
             else:
                 raise InputError(
                     f"Expected {name}='auto', 'epic' or 'attention' for sets of particles, or one width for each layer "
                     f"such as (64, 64, 64), got {spec!r}. Take 'auto'."
                 )
-        common: dict[str, Any] = {"activation": activation, **sizes}
         n_noise = _SET_NOISE if self.n_noise == "auto" else int(self.n_noise)
         shown: dict[str, Any] = {"n_observables": n_observables, "mode": self.condition_mode}
         makers = [
-            lambda: SetGenerator(n_features, n_noise=n_noise, **own[0], **common),
-            lambda: SetDiscriminator(n_features, **own[1], **shown, **common),
+            lambda: SetGenerator(n_features, n_noise=n_noise, **own[0], **sizes),
+            lambda: SetDiscriminator(n_features, **own[1], **shown, **sizes),
         ]
         G, D = (initialised(make, random_generator, allow_zero=not self.spectral_norm) for make in makers)
         return G, normalise_spectrum(D, random_generator) if self.spectral_norm else D
@@ -590,7 +599,7 @@ class GAN(GenerativeModel):
             "learning_rate": s.generator_rate,
             "discriminator_learning_rate": s.discriminator_rate,
             "betas": list(s.betas),
-            "activation": self._activation(),
+            "activation": " and, in the discriminator, ".join(dict.fromkeys(self._activations())),
             "augmentation": self._augmentation,
             "discriminator": "epic" if is_epic else self._network_name(self.discriminator) or str(self.discriminator),
             "periodic": self._is_periodic,
@@ -782,6 +791,7 @@ class GAN(GenerativeModel):
     def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         texts, tensors = super()._attachments()
         texts |= {"best_replica": self.best_replica_, "referee": None, "periodic": self._is_periodic}
+        texts["edition"] = self._edition
         if self._rejection is not None:
             texts["referee"] = [self._rejection.n_inputs, self._rejection.n_physical]
         if self._observed is not None:
@@ -792,6 +802,7 @@ class GAN(GenerativeModel):
         super()._attach(texts, tensors)
         self.best_replica_ = int(texts.get("best_replica", 0))
         self._is_periodic = bool(texts.get("periodic", False))  # models before it had no networks for lattices
+        self._edition = int(texts.get("edition", 1))  # models of the first were saved without it
         self._observed, self.alarms_, self._augmentation = None, [], "none"
         self._kept, sizes = None, texts.get("referee")
         self._rejection = None if sizes is None else RejectionClassifier(*sizes).eval()
