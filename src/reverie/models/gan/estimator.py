@@ -76,7 +76,7 @@ _AUGMENTED_ROWS = {True: FEW_EVENTS, False: 10_000}  # training rows of a table,
 _SET_NOISE, _SET_GAMMA = 8, 0.1  # numbers of the noise, of a set and of each particle; gamma of R1 and R2
 _HOLD, _SET_HOLD = 0.5, 0.25  # share of the run at the full rate; in half of it the masses of jets got worse again
 _SET_SPIKE = 2.0  # most that a gradient of theirs may be longer than usual: single ones threw the players off
-_SET_EPS = 1e-5  # epsilon of Adam for theirs: at 1e-8 full steps followed the noise of a flat discriminator
+_SET_EPS = 1e-5  # epsilon of Adam for theirs: at 1e-8 full steps follow the noise of a flat discriminator
 _IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
 _LATTICE_NOISE, _LATTICE_GAMMA = 4, 1.0  # chosen on Ising spins at T = 1.8 and 3, and an XY model at T = 1.2
 _SITES_PER_BATCH, _FEWEST_LATTICES = 4096, 16
@@ -425,9 +425,10 @@ class GAN(GenerativeModel):
         )
 
     def _activations(self) -> tuple[str, str]:
-        """Return those of the generator and the discriminator: of weights within the clip, SiLU is a straight line.
+        """Return those of the generator and the discriminator.
 
-        Units of a discriminator of sets that sees no difference come to rest at the minimum of SiLU, and see none later.
+        Within the clip of weights SiLU is a straight line. Units of a discriminator of sets that sees no difference
+        come to rest at the minimum of SiLU, and see none later.
         """
         if self.activation != "auto":
             return self.activation, self.activation
