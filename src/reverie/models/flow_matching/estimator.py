@@ -140,6 +140,7 @@ class FlowMatching(LikelihoodModel):
 
     references = ("lipman2023", "chen2018neural")
     option_references = (
+        ("network", lambda value: value in ("auto", "mlp"), "xu2023stable"),
         ("network", lambda value: value == "unet", "ronneberger2015"),
         ("network", lambda value: value == "trees", "jolicoeur2024"),
         ("network", lambda value: value in ("epic", "attention"), "buhmann2023"),

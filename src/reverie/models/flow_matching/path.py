@@ -117,14 +117,14 @@ def mean_over_batch(x: Tensor, d: Tensor, x1: Tensor, t: Tensor, n_lines: int) -
     rest = (1 - t).clamp(min=1 - _LATEST)
     slope, ends = t / rest, x1[:, :n_lines]
     logits = slope * (x[:, :n_lines] @ ends.T) / rest - 0.5 * slope.square() * ends.square().sum(1)
-    if n_lines == x.shape[1]:
-        mean = logits.softmax(dim=1) @ ends - x
-    else:
-        turns = x1[:, n_lines:].T[:, None] - x[:, n_lines:].T[:, :, None]  # (angle, point, event)
-        turns = turns - 2 * math.pi * (turns / (2 * math.pi)).round()  # `wrapped` is ten times as slow here
-        is_far = (turns.abs() > math.pi * (1 + _ROUNDING) * rest).any(dim=0)
-        p = logits.masked_fill(is_far, -math.inf).softmax(dim=1)
-        mean = torch.cat([p @ ends - x[:, :n_lines], (p * turns).sum(dim=2).T], dim=1)
+    turns = []
+    for k in range(n_lines, x.shape[1]):
+        turn = x1[:, k] - x[:, k, None]  # from each point to each event, in [-pi, pi] after the next line
+        turn = turn - 2 * math.pi * (turn / (2 * math.pi)).round()
+        logits = torch.where(turn.abs() > math.pi * (1 + _ROUNDING) * rest, -math.inf, logits)
+        turns.append(turn)
+    p = logits.softmax(dim=1)
+    mean = torch.cat([p @ ends - x[:, :n_lines], *((p * turn).sum(1, keepdim=True) for turn in turns)], dim=1)
     return torch.where(t < _LATEST, mean / rest, d)
 
 
