@@ -369,6 +369,8 @@ def test_the_mean_velocity_over_two_events_is_that_of_their_shares():
     torch.testing.assert_close(got[0], expected)
     torch.testing.assert_close(got[1], torch.tensor([(1 - 0.2) / 0.6, 1.7 / 0.6], dtype=torch.float64))
     torch.testing.assert_close(mean_over_batch(x, own, x1, torch.full_like(t, 0.995), 1), own)
+    many = mean_over_batch(*(rows.repeat(300, 1) for rows in (x, own, x1, t)), 1)  # 512 and 88 events
+    torch.testing.assert_close(many, got.repeat(300, 1))
 
 
 @pytest.mark.parametrize("circles", [[], [(1, 2), (3, 4)]])

@@ -112,8 +112,8 @@ def mean_over_batch(x: Tensor, d: Tensor, x1: Tensor, t: Tensor, n_lines: int) -
     n_lines : Number of coordinates on lines; the others are angles.
     """
     if len(x) > _MOST_EVENTS:
-        parts = zip(*(part.split(_MOST_EVENTS) for part in (x, d, x1, t)), strict=True)
-        return torch.cat([mean_over_batch(*part, n_lines) for part in parts])
+        rows = [slice(k, k + _MOST_EVENTS) for k in range(0, len(x), _MOST_EVENTS)]
+        return torch.cat([mean_over_batch(x[r], d[r], x1[r], t[r], n_lines) for r in rows])
     rest = (1 - t).clamp(min=1 - _LATEST)
     slope, ends = t / rest, x1[:, :n_lines]
     logits = slope * (x[:, :n_lines] @ ends.T) / rest - 0.5 * slope.square() * ends.square().sum(1)

@@ -487,7 +487,7 @@ class GAN(GenerativeModel):
         self,
         n_features: int,
         n_observables: int,
-        sizes: Mapping[str, int],
+        sizes: Mapping[str, Any],
         *,
         random_generator: torch.Generator,
     ) -> tuple[nn.Module, nn.Module]:
