@@ -25,11 +25,11 @@ be taken into account at once, and in place of one draw of it a network is shown
 
 which has the law of x_t and the velocity field of above, with less scatter and no draw that could be learnt by heart.
 
-Of a batch of events, drawn at random, the paths that lead through x_t end at x_1j with the probability
+Of a batch of events on lines, drawn at random, the paths that lead through x_t end at x_1j with the probability
 
-    p_j = N(x_t; t x_1j, (1 - t)^2) prod_angles 1(|[x_1j - x_t]| <= pi (1 - t)) / sum_k ...
+    p_j = N(x_t; t x_1j, (1 - t)^2) / sum_k N(x_t; t x_1k, (1 - t)^2),
 
-so that sum_j p_j [x_1j - x_t] / (1 - t) is the mean of dx_t/dt given x_t and the batch. Regression on it, in place of
+so that sum_j p_j (x_1j - x_t) / (1 - t) is the mean of dx_t/dt given x_t and the batch. Regression on it, in place of
 dx_t/dt itself, has the same answer (Rao-Blackwell) and far less scatter where many events are within reach of x_t: of
 few coordinates at all but late times, of many at early ones (Xu, Tong and Jaakkola, arXiv:2302.00670).
 
@@ -52,7 +52,6 @@ __all__ = ["gaussian_velocity", "in_turn", "late", "mean_over_batch", "path", "w
 
 _MOST_EVENTS = 512  # that a path may lead to
 _LATEST = 0.99  # the time until which it may lead to any of them; later, rounding of distances would count
-_ROUNDING = 1e-4  # by which its own event may be out of its reach
 
 Numbers = TypeVar("Numbers", float, Tensor)
 
@@ -98,34 +97,25 @@ def path(x0: Tensor, x1: Tensor, t: Tensor, n_lines: int, std: Tensor | None = N
     return x, d
 
 
-def mean_over_batch(x: Tensor, d: Tensor, x1: Tensor, t: Tensor, n_lines: int) -> Tensor:
+def mean_over_batch(x: Tensor, d: Tensor, x1: Tensor, t: Tensor) -> Tensor:
     """Return the mean velocity (batch, n) of the paths that lead through each point to any event of the batch.
 
-    Of large batches each 512 events are taken for one, which bounds the cost of distances.
+    All coordinates are on lines. Of large batches each 512 events are taken for one, which bounds the cost.
 
     Parameters
     ----------
     x, d : Points x_t and velocities dx_t/dt of the paths to the events, (batch, n) each; after t = 0.99, when hardly
         another event is within reach, d is returned.
-    x1 : The events (batch, n), in random order, each as likely as another; coordinates on lines first.
+    x1 : The events (batch, n), in random order, each as likely as another.
     t : Times in [0, 1], (batch, 1).
-    n_lines : Number of coordinates on lines; the others are angles.
     """
     if len(x) > _MOST_EVENTS:
         rows = [slice(k, k + _MOST_EVENTS) for k in range(0, len(x), _MOST_EVENTS)]
-        return torch.cat([mean_over_batch(x[r], d[r], x1[r], t[r], n_lines) for r in rows])
+        return torch.cat([mean_over_batch(x[r], d[r], x1[r], t[r]) for r in rows])
     rest = (1 - t).clamp(min=1 - _LATEST)
-    slope, ends = t / rest, x1[:, :n_lines]
-    logits = slope * (x[:, :n_lines] @ ends.T) / rest - 0.5 * slope.square() * ends.square().sum(1)
-    turns = []
-    for k in range(n_lines, x.shape[1]):
-        turn = x1[:, k] - x[:, k, None]  # from each point to each event, in [-pi, pi] after the next line
-        turn = turn - 2 * math.pi * (turn / (2 * math.pi)).round()
-        logits = torch.where(turn.abs() > math.pi * (1 + _ROUNDING) * rest, -math.inf, logits)
-        turns.append(turn)
-    p = logits.softmax(dim=1)
-    mean = torch.cat([p @ ends - x[:, :n_lines], *((p * turn).sum(1, keepdim=True) for turn in turns)], dim=1)
-    return torch.where(t < _LATEST, mean / rest, d)
+    slope = t / rest
+    logits = slope * (x @ x1.T) / rest - 0.5 * slope.square() * x1.square().sum(1)
+    return torch.where(t < _LATEST, (logits.softmax(dim=1) @ x1 - x) / rest, d)
 
 
 def gaussian_velocity(x: Tensor, t: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
