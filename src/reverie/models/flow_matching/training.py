@@ -19,7 +19,7 @@ over all paths to events of the batch that lead through x_t and a rest that no n
     |v - dx_t/dt|^2  ->  |v - m|^2 + |m - dx_t/dt|^2,
 
 which has the same expectation, since the product of v - m and the rest is zero on average, and a gradient with less
-scatter: on mixtures of eight Gaussians in the plane the divergence falls by two fifths in as many steps.
+scatter: on mixtures of eight Gaussians in two and five columns the divergence falls by two fifths in as many steps.
 
 The loss has a floor, the variance of dx_t/dt given x_t, and it comes close to the floor long before the samples are
 good. So samples choose the best state: at each check some are drawn and compared with held-out events
