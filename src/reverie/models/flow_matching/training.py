@@ -13,7 +13,7 @@ is at most int t / (1 - t) E|error of v|^2 dt (Song et al., arXiv:2101.09258, fo
 late times count most. Noise and events are paired at random: pairs chosen by optimal transport within a batch would
 bias a model with conditions.
 
-Of tables without conditions, weights, angles, levels and point masses the velocity of a path is split into its mean m
+Of tables without conditions, weights, levels and point masses the velocity of a path is split into its mean m
 over all paths to events of the batch that lead through x_t and a rest that no network can know,
 
     |v - dx_t/dt|^2  ->  |v - m|^2 + |m - dx_t/dt|^2,
@@ -102,7 +102,7 @@ class FlowMatchingStep(AveragedStep[Velocity]):
         is_table, narrow = network.shares_times and "condition" not in batch, self._narrow
         how = {
             "n_times": _TIMES if is_table and len(batch["x"]) % _TIMES == 0 else None,
-            "over_batch": is_table and narrow is None and "weight" not in batch and not network.coordinates.circles,
+            "over_batch": is_table and narrow is None and "weight" not in batch,
         }
         loss, terms = weighted_mean(_errors(network, batch, generator, narrow, **how), batch.get("weight")), {}
         if isinstance(network, VelocitySet):
@@ -203,7 +203,7 @@ def _errors(
         x1 = torch.cat([line, x1[:, coordinates.n_lines :]], dim=1)
     x, d = path(x0, x1, t, coordinates.n_lines, std)
     if over_batch:
-        mean = mean_over_batch(x, d, x1, t)
+        mean = mean_over_batch(x, d, x1, t, coordinates.n_lines)
         return ((network(x, moments, condition) - mean).square() + (mean - d).square()).mean(1)
     error = network(x, moments, condition) - d
     if network.sees_missing:  # before the square, whose gradient at NaN would be NaN where it counts for nothing too
