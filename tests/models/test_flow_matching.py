@@ -357,7 +357,7 @@ def test_shared_times_leave_the_loss_what_it_is_and_hardly_widen_its_scatter():
 
 
 def test_the_mean_velocity_over_two_events_is_that_of_their_shares():
-    """The posterior of two events on a line by hand, of the one that is within reach of an angle, and of many events.
+    """The posterior of two events on a line and a circle by hand, of one that alone is within reach, and of many.
 
     Paths at t = 0.4 end at most 0.6 pi from their point. In batches of more than 512 each 512 are one.
     """
@@ -366,7 +366,8 @@ def test_the_mean_velocity_over_two_events_is_that_of_their_shares():
     own = torch.full_like(x, 9.0)
     share = 1 / (1 + math.exp(((0.2 - 0.4) ** 2 - (0.2 + 0.4) ** 2) / (2 * 0.6**2)))  # of the first for 0.2
     got = mean_over_batch(x, own, x1, t, 1)
-    expected = torch.tensor([[(2 * share - 1 - 0.2) / 0.6, 9.0], [(1 - 0.2) / 0.6, 9.0]], dtype=torch.float64)
+    turn = share * (0.5 - 0.6) + (1 - share) * (1.0 - 0.6)
+    expected = torch.tensor([[2 * share - 1 - 0.2, turn], [1 - 0.2, 1.7]], dtype=torch.float64) / 0.6
     torch.testing.assert_close(got, expected)
     torch.testing.assert_close(mean_over_batch(x, own, x1, torch.full_like(t, 0.995), 1), own)
     many = mean_over_batch(*(rows.repeat(300, 1) for rows in (x, own, x1, t)), 1)  # 512 and 88 events
@@ -390,9 +391,9 @@ def test_the_mean_velocity_over_a_batch_has_no_bias_and_less_scatter(circles):
         seen = torch.cat([x[:, :n_lines], x[:, n_lines:].cos(), x.sin()], dim=1)[:, :, None]
         mean, h = mean_over_batch(x, d, x1, t, n_lines), size // 2
         others = mean_over_batch(x[:h], d[:h], x1[h:], t[:h], n_lines).nan_to_num()  # 0 where none is within reach
-        excess.append((seen * (mean - d)[:, None])[..., :n_lines].mean(0))
-        of_others.append((seen[:h] * (others - d[:h])[:, None])[..., :n_lines].mean(0))
-        scatter.append(torch.stack([mean[:, :n_lines].square().mean(), d[:, :n_lines].square().mean()]))
+        excess.append((seen * (mean - d)[:, None]).mean(0))
+        of_others.append((seen[:h] * (others - d[:h])[:, None]).mean(0))
+        scatter.append(torch.stack([mean.square().mean(), d.square().mean()]))
     z, twin = (x.mean(0) / (x.std(0) / n**0.5) for x in (torch.stack(excess), torch.stack(of_others)))
     assert z.abs().max() < 5
     assert twin.abs().max() > 10

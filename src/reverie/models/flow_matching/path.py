@@ -29,7 +29,7 @@ Of a batch of events, drawn at random, the paths that lead through x_t end at x_
 
     p_j ~ prod_lines N(x_t; t x_1j, (1 - t)^2) prod_circles 1(|[x_1j - x_t]| <= pi (1 - t)),
 
-so that sum_j p_j (x_1j - x_t) / (1 - t) is the mean of dx_t/dt given x_t and the batch. Regression on it, in place of
+so that sum_j p_j [x_1j - x_t] / (1 - t) is the mean of dx_t/dt given x_t and the batch. Regression on it, in place of
 dx_t/dt itself, has the same answer (Rao-Blackwell) and far less scatter where many events are within reach of x_t: of
 few coordinates at all but late times, of many at early ones (Xu, Tong and Jaakkola, arXiv:2302.00670).
 
@@ -51,7 +51,7 @@ from torch import Tensor
 __all__ = ["gaussian_velocity", "in_turn", "late", "mean_over_batch", "path", "wrapped"]
 
 _MOST_EVENTS = 512  # that a path may lead to
-_ROUNDING = 1e-6  # by which the cosine of its own event may be too small
+_ROUNDING = 1e-4  # share of its reach by which its own event may be out of it
 _LATEST = 0.99  # the time until which it may lead to any of them; later, rounding of distances would count
 
 Numbers = TypeVar("Numbers", float, Tensor)
@@ -101,8 +101,7 @@ def path(x0: Tensor, x1: Tensor, t: Tensor, n_lines: int, std: Tensor | None = N
 def mean_over_batch(x: Tensor, d: Tensor, x1: Tensor, t: Tensor, n_lines: int) -> Tensor:
     """Return the mean velocity (batch, n) of the paths that lead through each point to any event of the batch.
 
-    Angles say which events are within reach, and keep the velocities of their own paths: the mean of what is wrapped
-    takes ten times as long. Of large batches each 512 events are taken for one, which bounds the cost.
+    Of large batches each 512 events are taken for one, which bounds the cost.
 
     Parameters
     ----------
@@ -119,13 +118,15 @@ def mean_over_batch(x: Tensor, d: Tensor, x1: Tensor, t: Tensor, n_lines: int) -
     # rows in one piece: of rows with a gap, some products of matrices take a hundred times as long
     slope, line, ends = t / rest, x[:, :n_lines].contiguous(), x1[:, :n_lines].contiguous()
     logits = slope * (line @ ends.T) / rest - 0.5 * slope.square() * ends.square().sum(1)
-    for k in range(n_lines, x.shape[1]):  # cos(x_1j - x_t) >= cos(pi (1 - t)), one product of matrices
-        here, there = x[:, k, None], x1[:, k, None]
-        least = torch.cos(math.pi * rest) - _ROUNDING
-        is_near = torch.cat([here.cos(), here.sin(), -least], 1) @ torch.cat([there.cos(), there.sin(), there**0], 1).T
-        logits = torch.where(is_near >= 0, logits, -math.inf)
-    mean = torch.where(t < _LATEST, (logits.softmax(dim=1) @ ends - line) / rest, d[:, :n_lines])
-    return torch.cat([mean, d[:, n_lines:]], dim=1)
+    turns = []
+    for k in range(n_lines, x.shape[1]):
+        turn = x1[:, k] - x[:, k, None]  # from each point to each event, in [-pi, pi] after the next line
+        turn = turn - 2 * math.pi * (turn / (2 * math.pi)).round()
+        logits = torch.where(turn.abs() > math.pi * (1 + _ROUNDING) * rest, -math.inf, logits)
+        turns.append(turn)
+    p = logits.softmax(dim=1)
+    mean = torch.cat([p @ ends - line, *((p * turn).sum(1, keepdim=True) for turn in turns)], dim=1)
+    return torch.where(t < _LATEST, mean / rest, d)
 
 
 def gaussian_velocity(x: Tensor, t: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
