@@ -205,7 +205,7 @@ def test_the_epsilon_of_adam_is_larger_for_a_gan_on_sets():
         assert [player.optimizer.param_groups[0]["eps"] for player in (step.g_descent, step.d_descent)] == [eps, eps]
 
 
-def _slopes(network):
+def _activations_of(network):
     """Return the classes of the activations of a network."""
     return {type(part) for part in network.modules()} & {torch.nn.SiLU, torch.nn.LeakyReLU}
 
@@ -220,17 +220,17 @@ def test_the_discriminator_of_sets_alone_has_an_activation_without_a_level_place
     cases += ((GAN(objective="wasserstein", **small).fit(X), leaky, leaky),)
     for fitted, of_generator, of_discriminator in cases:
         players = fitted._networks()
-        assert _slopes(players["generator"]) == {of_generator}
-        assert _slopes(players["discriminator"]) == {of_discriminator}
+        assert _activations_of(players["generator"]) == {of_generator}
+        assert _activations_of(players["discriminator"]) == {of_discriminator}
     assert model.resolved_["activation"] == "silu and, in the discriminator, leaky_relu"
     said = model.discriminate(X)
     model._attachments = lambda: ({"best_replica": 0}, {})  # as it was saved before
     model.save(tmp_path / "before")
     before = load_model(tmp_path / "before")
-    assert _slopes(before._networks()["discriminator"]) == {silu}
+    assert _activations_of(before._networks()["discriminator"]) == {silu}
     assert not torch.allclose(before.discriminate(X), said)
-    assert _slopes(GAN(**small).fit(X, start=before)._networks()["discriminator"]) == {silu}
-    assert _slopes(before.fit(X)._networks()["discriminator"]) == {leaky}
+    assert _activations_of(GAN(**small).fit(X, start=before)._networks()["discriminator"]) == {silu}
+    assert _activations_of(before.fit(X)._networks()["discriminator"]) == {leaky}
 
 
 def test_the_features_by_which_sets_are_compared_know_no_order_and_see_correlations():

@@ -13,13 +13,16 @@ is at most int t / (1 - t) E|error of v|^2 dt (Song et al., arXiv:2101.09258, fo
 late times count most. Noise and events are paired at random: pairs chosen by optimal transport within a batch would
 bias a model with conditions.
 
-Of tables without conditions, weights, levels and point masses the velocity of a path is split into its mean m
-over all paths to events of the batch that lead through x_t and a rest that no network can know,
+Of tables without conditions, weights, levels and point masses the velocity of a path is split into its mean m over all
+paths to events of the batch that lead through x_t and a rest that no network can know,
 
     |v - dx_t/dt|^2  ->  |v - m|^2 + |m - dx_t/dt|^2,
 
 which has the same expectation, since the product of v - m and the rest is zero on average, and a gradient with less
 scatter: on mixtures of eight Gaussians in two and five columns the divergence falls by two fifths in as many steps.
+
+Levels and point masses that narrow noise spreads over cells are taken with all of that noise at once, not with one draw
+of it, which a network would learn by heart.
 
 The loss has a floor, the variance of dx_t/dt given x_t, and it comes close to the floor long before the samples are
 good. So samples choose the best state: at each check some are drawn and compared with held-out events
