@@ -127,7 +127,7 @@ class Velocity(nn.Module):
         One time for all rows may be given as (1, 1), which without a condition spares its embedding row by row. A
         network that `shares_times` takes k times (k, 1) where k divides the batch: row i has the time i modulo k.
         """
-        n, moments, t = self.coordinates.n_lines, t, in_turn(t, len(x))
+        n, moments, t = self.coordinates.n_lines, t, in_turn(t, x.shape[0])
         q = t.square() + (1 - t).square()
         line, angle = x[:, :n], x[:, n:]
         f = self.remainder(torch.cat([line * q.rsqrt(), angle], dim=1), moments, condition)
@@ -203,14 +203,14 @@ class VelocityMLP(Velocity):
         if self.sees_missing:
             missing = x.isnan().to(x.dtype)
             x, given = x.nan_to_num(0.0), missing if given is None else torch.cat([given, missing], dim=1)
-        e, t = a(self.embedding(t, given)), in_turn(t, len(x))
+        e, t = a(self.embedding(t, given)), in_turn(t, x.shape[0])
         seen, noise = [x[:, :n], x[:, n:].cos(), x[:, n:].sin()], (1 - t).square() / (t.square() + (1 - t).square())
         for w in (2**k for k in range(self.n_waves)):
             faded = torch.exp(-0.5 * (_FADED * w) ** 2 * noise)
             seen += [faded * (w * x[:, :n]).cos(), faded * (w * x[:, :n]).sin()]
         h = self.first(torch.cat(seen, dim=1))
         for inner, beside, outer in zip(self.inner, self.beside, self.outer, strict=True):
-            h = h + outer(a(inner(a(h)) + in_turn(beside(e), len(x))))
+            h = h + outer(a(inner(a(h)) + in_turn(beside(e), x.shape[0])))
         return self.last(a(h))
 
 

@@ -68,7 +68,8 @@ def late(u: Numbers, power: float) -> Numbers:
 
 def in_turn(rows: Tensor, n: int) -> Tensor:
     """Return (n, c): the `rows` (k, c) again and again, where k divides n; one row, which fits any n, as it is."""
-    return rows if len(rows) in (1, n) else rows.repeat(n // len(rows), 1)
+    k = rows.shape[0]  # `len` would fix the size of a batch that is exported as free
+    return rows if k in (1, n) else rows.repeat(n // k, 1)
 
 
 def wrapped(angle: Tensor) -> Tensor:
