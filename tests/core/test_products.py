@@ -5,7 +5,7 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from reverie.core import products
-from reverie.core.products import product, with_fast_products
+from reverie.core.products import FastProducts, product, with_fast_products
 
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch was built without oneDNN"
@@ -59,3 +59,20 @@ def test_small_products_stay_where_they_are(monkeypatch):
     monkeypatch.setattr(products, "_prefers_onednn", lambda: True)
     graph = with_fast_products(make_fx(lambda a, b: a @ b)(drawn(8, 8), drawn(8, 8)))
     assert not any("reverie" in str(node.target) for node in graph.graph.nodes)
+
+
+@pytest.mark.parametrize("shape", [(1024, 64), (128, 8, 64)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_linear_layers_take_the_fast_product_where_no_gradient_is_asked_for(preferred, monkeypatch, shape, bias):
+    """The twins: with a gradient, and where the processor does not prefer oneDNN, PyTorch's own is called."""
+    taken = []
+    monkeypatch.setattr(products, "_is_faster", lambda a, b: taken.append(preferred) or preferred)
+    layer, x = torch.nn.Linear(64, 96, bias=bias), drawn(*shape)
+    with FastProducts():
+        trained = layer(x)
+        assert trained.requires_grad
+        assert not taken
+        with torch.no_grad():
+            drawn_rows = layer(x)
+    assert taken == [preferred]
+    torch.testing.assert_close(drawn_rows, trained.detach(), rtol=1e-4, atol=1e-4)

@@ -169,6 +169,7 @@ MODELS |= {
         "sets",
     ),
     "flow matching, angles": (FlowMatching(width=8, n_evaluations=2, **TINY), "angles"),
+    "flow matching, clusters": (FlowMatching(width=8, n_evaluations=2, n_clusters=3, **TINY), "images"),
     "flow matching, lattice": (FlowMatching(width=8, n_evaluations=2, solver="midpoint", **TINY), "few spins"),
 }
 STATES = {  # they can be found without data: no schema, no container, no run to resume

@@ -13,7 +13,7 @@ from reverie.data.dataset import Dataset
 from reverie.data.sets import particle_sets
 from reverie.models import GAN, FlowMatching, load_model
 from reverie.models.flow_matching.networks import VelocitySet
-from reverie.models.flow_matching.sampling import carried, drawn, noise_of_sets
+from reverie.models.flow_matching.sampling import carried, drawn, first_noise
 from reverie.models.flow_matching.training import _errors
 from reverie.models.sets import moments_of_sets
 from reverie.simulators import ToySets
@@ -143,7 +143,7 @@ def test_particles_have_the_observables_that_were_drawn_for_them():
     model = FlowMatching(width=48, n_blocks=3, observables=[_width], max_steps=1200, random_state=0).fit(X)
     network, generator = model._velocity(), torch.Generator().manual_seed(1)
     with torch.no_grad():
-        given = drawn(network, noise_of_sets(network, 2000, generator), n_evaluations=32, solver="rk4")
+        given = drawn(network, first_noise(network, 2000, generator), n_evaluations=32, solver="rk4")
         x = carried(network, network.noise(2000, generator, given), given, n_evaluations=32, solver="rk4")
         features = network.features(x, given).reshape(2000, 8, -1)
     asked, got = network.parts_of(given)[1][:, 0].numpy(), model._observed(features)[:, 0].numpy()

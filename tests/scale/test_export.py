@@ -132,6 +132,9 @@ MODELS = {
         _columns("pt", "phi", "hits")
     ),
     "flow matching, images": lambda: FlowMatching(width=8, n_evaluations=4, **QUICK).fit(load_digits().images[:200]),
+    "flow matching, clusters": lambda: FlowMatching(width=8, n_evaluations=4, n_clusters=5, **QUICK).fit(
+        load_digits().images[:200]
+    ),
     "flow matching, all columns": lambda: FlowMatching(width=8, n_blocks=1, n_evaluations=4, **QUICK).fit(_columns()),
     "flow matching, empty cells": lambda: FlowMatching(width=8, n_evaluations=4, **QUICK).fit(_cells()),
     "flow matching, angles": lambda: FlowMatching(width=8, n_evaluations=4, **QUICK).fit(_angles()),

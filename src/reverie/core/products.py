@@ -2,18 +2,21 @@
 
 On processors with AVX-512 that are not Intel's, the library behind `torch.mm` runs at half of their speed, and oneDNN,
 which torch carries too, at all of it: 95 against 150 to 200 GFLOP/s, on one core of an AMD EPYC, single precision. The
-choice depends on the processor and on sizes alone, so the same machine gives the same bits.
+choice depends on the processor and on sizes alone, so the same machine gives the same bits. Compiled graphs get these
+products by `with_fast_products`; what is not compiled, such as the drawing of samples, runs inside `FastProducts`.
 """
 
 import platform
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-__all__ = ["product", "with_fast_products"]
+__all__ = ["FastProducts", "product", "with_fast_products"]
 
 _WORTH = 500_000  # multiplications; below it a call of oneDNN costs more than it saves
 _MM, _ADDMM = torch.ops.aten.mm.default, torch.ops.aten.addmm.default
@@ -25,6 +28,32 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     if _is_faster(a, b):
         return torch.ops.reverie.product.default(a, b, bias)
     return torch.mm(a, b) if bias is None else torch.addmm(bias, a, b)
+
+
+class FastProducts(TorchFunctionMode):
+    """Context in which linear layers take the product that is fast here, where no gradient is asked for.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer, x = torch.nn.Linear(128, 128), torch.ones(1024, 128)
+    >>> with torch.no_grad(), FastProducts():
+    ...     y = layer(x)
+    >>> y.shape
+    torch.Size([1024, 128])
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Call a function of torch; see the class."""
+        if func is torch.nn.functional.linear and not kwargs and not torch.is_grad_enabled():
+            x, weight, *bias = args
+            rows = x.reshape(-1, x.shape[-1])
+            if _is_faster(rows, weight.t()):
+                found = torch.ops.reverie.product.default(rows, weight.t(), bias[0] if bias else None)
+                return found.reshape(*x.shape[:-1], len(weight))
+        return func(*args, **(kwargs or {}))
 
 
 def _by_onednn(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:

@@ -34,6 +34,7 @@ from reverie.core.checks import check_finite, check_table
 from reverie.core.errors import InputError, InputTypeError, UnknownNameError
 from reverie.core.html import card, folded, line, listed, table
 from reverie.core.lazy import LazyTable
+from reverie.core.products import FastProducts
 from reverie.core.protocols import Runtime
 from reverie.core.random import UNIT, as_seed, child_generator, child_seed
 from reverie.core.tables import Raw, axes_of, check_weights, to_raw
@@ -467,7 +468,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         first, last = start // UNIT, -(-end // UNIT)
         for k in range(first, last, UNITS_PER_BLOCK):
             units = range(k, min(k + UNITS_PER_BLOCK, last))
-            features = torch.cat([draw(u * UNIT, UNIT, self._unit_noise(seed, u)) for u in units])
+            with FastProducts():
+                features = torch.cat([draw(u * UNIT, UNIT, self._unit_noise(seed, u)) for u in units])
             values = self.preprocessing_.values(features)  # of whole units: their last bits then depend on no other
             yield values[max(start - k * UNIT, 0) : end - k * UNIT]
 
@@ -502,10 +504,11 @@ class GenerativeModel(SharedOptions, BaseEstimator):
                     one._drawer(n, child_seed(seed, "replica", r), **own[r], **options)
                     for r, (one, n) in enumerate(zip(self.replicas_, sizes, strict=True))
                 ]
-            shares = [
-                one.preprocessing_.values(draw(0, n, one._unit_noise(child_seed(seed, "replica", r), unit)))
-                for r, (one, draw, n) in enumerate(zip(self.replicas_, drawers, sizes, strict=True))
-            ]
+            with FastProducts():
+                shares = [
+                    one.preprocessing_.values(draw(0, n, one._unit_noise(child_seed(seed, "replica", r), unit)))
+                    for r, (one, draw, n) in enumerate(zip(self.replicas_, drawers, sizes, strict=True))
+                ]
             block = np.empty((UNIT, *shares[0].shape[1:]), dtype=shares[0].dtype)
             for r, share in enumerate(shares):
                 block[r::R] = share

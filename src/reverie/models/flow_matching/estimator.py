@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
-from reverie.core.random import child_generator
+from reverie.core.random import child_generator, child_seed
 from reverie.core.types import ArrayLike, Json
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows, lazily
@@ -37,7 +37,7 @@ from reverie.models.flow_matching.networks import (
     build_velocity,
     unet_width,
 )
-from reverie.models.flow_matching.sampling import SOLVERS, carried, drawn, noise_of_sets, walked
+from reverie.models.flow_matching.sampling import SOLVERS, carried, drawn, first_noise, walked
 from reverie.models.flow_matching.training import FlowMatchingStep
 from reverie.models.flow_matching.trees import MOST_ROWS, TreeStep, TreeVelocity
 from reverie.models.likelihood import LikelihoodModel
@@ -56,6 +56,7 @@ _NUMBERS_ASSESSED, _LEAST_ASSESSED = 1 << 14, 20  # numbers and events whose lik
 _BATCH_SIZES = {"unet": 64, "trees": MOST_ROWS, "epic": 128, "attention": 128}
 _RATES, _RATE = {"mlp": 3e-3, "unet": 2e-3}, 1e-3  # of networks with many events, and of the others
 _OF_SETS = ("epic", "attention")
+_LEAST_CLUSTERED, _EVENTS_OF_CLUSTER, _MOST_CLUSTERS = 2000, 200, 200  # images of a training, of a cluster, and clusters
 _NUMBERS_AT_ONCE = 1 << 18  # numbers whose likelihood is computed at once, which bounds the memory
 
 
@@ -88,6 +89,9 @@ class FlowMatching(LikelihoodModel):
     periodic : Whether opposite edges of an image touch; "auto" takes spins for periodic lattices, and fields of
         numbers or angles if their opposite edges differ by as little as neighbouring rows and columns do, unless the
         means at the sites differ (`reverie.data.inference`).
+    n_clusters : Clusters of images without conditions, each of which is learnt and drawn given its own; their log p is
+        a lower bound then (`reverie.models.flow_matching.clusters`). "auto" takes one for every 200 training images, up
+        to 200, from 2,000 images of more than 32 pixels on; 0 takes none.
     n_evaluations : Evaluations of the network for a sample; more are more exact and slower. A likelihood takes six
         times as many, each with its derivatives, of more than 32 features three times as many.
     solver : Of the differential equation: "euler", "midpoint", "heun" or "rk4"; "auto" takes "rk4" for sets, whose
@@ -143,6 +147,7 @@ class FlowMatching(LikelihoodModel):
         ("network", lambda value: value in ("auto", "mlp"), "xu2023stable"),
         ("network", lambda value: value == "unet", "ronneberger2015"),
         ("network", lambda value: value == "trees", "jolicoeur2024"),
+        ("n_clusters", lambda value: value not in ("auto", 0), "bao2022"),
         ("network", lambda value: value in ("epic", "attention"), "buhmann2023"),
         ("network", lambda value: value == "attention", "lee2019"),
         ("stochasticity", lambda value: value > 0, "albergo2023stochastic"),
@@ -158,6 +163,7 @@ class FlowMatching(LikelihoodModel):
     depth: Annotated[int, Interval(1, 12)] = 5
     activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu"
     periodic: bool | Literal["auto"] = "auto"
+    n_clusters: Whole | Literal["auto"] = "auto"
     n_evaluations: Count = 32
     solver: Literal["auto", "euler", "midpoint", "heun", "rk4"] = "auto"
     stochasticity: NonNegative = 0.0
@@ -191,6 +197,7 @@ class FlowMatching(LikelihoodModel):
                 known = ObservedFeatures(functions, self.preprocessing_.transform, dataset.values, seed=self.seed_)
             self._observed = known
             rows["observables"] = lazily(dataset.values, known.of_values)
+        self._clusters = self._n_clusters(len(rows["x"])) if self._start is None else self._start._clusters
         return rows
 
     def _maps(self) -> dict[str, Callable[[np.ndarray], Tensor]]:
@@ -233,6 +240,7 @@ class FlowMatching(LikelihoodModel):
             "n_blocks": self._n_blocks(),
             "learning_rate": self._rate(),
             "solver": self._solver(),
+            "n_clusters": self._clusters,
         }
 
     def _network_name(self) -> str:
@@ -259,6 +267,22 @@ class FlowMatching(LikelihoodModel):
     def _n_blocks(self) -> int:
         return (6 if self._network_name() in _OF_SETS else 3) if self.n_blocks == "auto" else int(self.n_blocks)
 
+    def _n_clusters(self, n_events: int) -> int:
+        """Return the clusters that images of this training are learnt in; 0 for none."""
+        are_images = self._network_name() == "unet" and not self._is_periodic and self._conditions is None
+        are_images = are_images and not circles_of(self.preprocessing_.transform)
+        if self.n_clusters != "auto":
+            if self.n_clusters and not are_images:
+                raise InputError(
+                    f"Expected n_clusters={self.n_clusters} for images without conditions and edges that touch, got "
+                    "other events. Leave it at 'auto'."
+                )
+            return min(int(self.n_clusters), n_events)
+        n_values = math.prod(self.preprocessing_.transform.output_shape)
+        if not are_images or n_values <= MOST_EXACT or n_events < _LEAST_CLUSTERED:  # log p of small ones stays exact
+            return 0
+        return min(_MOST_CLUSTERS, n_events // _EVENTS_OF_CLUSTER)
+
     def _rate(self) -> float:
         if self.learning_rate is not None:
             return float(self.learning_rate)
@@ -271,17 +295,18 @@ class FlowMatching(LikelihoodModel):
 
     def _begin(self) -> None:
         # The networks are those of the model that training starts at, also where it was saved with former ones.
-        self._edition = EDITION if self._start is None else self._start._edition
+        self._edition, self._clusters = (EDITION if self._start is None else self._start._edition), 0
         self._is_periodic = self._start is not None and self._start._is_periodic
 
     def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         texts, tensors = super()._attachments()
-        texts |= {"edition": self._edition, "periodic": self._is_periodic}
+        texts |= {"edition": self._edition, "periodic": self._is_periodic, "clusters": self._clusters}
         return texts | ({} if self._observed is None else {"observables": self._observed.to_json()}), tensors
 
     def _attach(self, texts: Json, tensors: Mapping[str, Tensor]) -> None:
         super()._attach(texts, tensors)
         self._edition = int(texts.get("edition", 1))  # models of the first were saved without it
+        self._clusters = int(texts.get("clusters", 0))
         self._observed = None
         if "observables" in texts:
             functions = resolve_observables(self.observables or (), self.preprocessing_.schema)
@@ -311,6 +336,7 @@ class FlowMatching(LikelihoodModel):
             event_shape=shape,
             condition_shape=None if self._conditions is None else tuple(self._conditions.shape),
             n_observables=0 if self._observed is None else len(self._observed.names),
+            n_clusters=self._clusters,
             width=self._width(),
             n_blocks=self._n_blocks(),
             activation=self.activation,
@@ -328,6 +354,8 @@ class FlowMatching(LikelihoodModel):
         network, (x, c) = cast("Velocity", self._networks()["velocity"]), self._blank_rows()
         if isinstance(network, VelocitySet) and c is not None:
             c = torch.cat([c, c.new_zeros(len(c), network.n_observables)], dim=1)
+        if isinstance(network, Velocity) and network.clusters is not None:
+            c = network.clusters.drawn(torch.zeros(2))
         x = x.new_zeros(2, network.coordinates.n_lines + len(network.coordinates.circles))
         return {"velocity": (network, () if isinstance(network, TreeVelocity) else (x, x[:, :1], c))}
 
@@ -338,6 +366,14 @@ class FlowMatching(LikelihoodModel):
         assert isinstance(network, Velocity)
         if isinstance(network, VelocitySet):
             network.fit(train["x"], train.get("weight"))
+        if network.clusters is not None:
+            known = None if self._start is None else self._start._velocity().clusters
+            if known is None:
+                seed = child_seed(self.seed_, "clusters")
+                network.clusters.fit(train["x"].flatten(1), train.get("weight"), seed)
+            else:
+                network.clusters.load_state_dict(known.state_dict())
+                network.clusters.count(train["x"].flatten(1), train.get("weight"))
         narrow = narrow_noise(self.preprocessing_.transform, network.coordinates.lines)
         step = FlowMatchingStep(
             network,
@@ -383,6 +419,8 @@ class FlowMatching(LikelihoodModel):
         network = copy.deepcopy(self._velocity()).to(kind)
         x = network.points(features.to(kind))
         condition = masked_condition(features, condition) if isinstance(network, VelocitySet) else condition
+        if network.clusters is not None:
+            condition = network.clusters.of(features.flatten(1))
         size = max(1, _NUMBERS_AT_ONCE // x.shape[1])
         parts = x.split(size)
         given = [None] * len(parts) if condition is None else condition.to(kind).split(size)
@@ -390,6 +428,8 @@ class FlowMatching(LikelihoodModel):
         done = [log_prob(network, part, generator, c, n_steps=steps) for part, c in zip(parts, given, strict=True)]
         of_steps = sum(part.of_steps * len(part.values) for part in done) / len(x)
         values = torch.cat([part.values for part in done])
+        if network.clusters is not None and condition is not None:
+            values = values + network.clusters.log_share(condition)
         if isinstance(network, VelocitySet) and condition is not None:
             condition = condition.to(kind)
             n_there = network.size - network.padding(condition)
@@ -416,8 +456,7 @@ class FlowMatching(LikelihoodModel):
         def draw(start: int, n_rows: int, noise: torch.Generator) -> Tensor:
             given = None if conditions is None else conditions(start, n_rows).to(noise.device)
             how = {"n_evaluations": n, "solver": self._solver()}
-            if isinstance(network, VelocitySet):
-                given = drawn(network, noise_of_sets(network, n_rows, noise), given, **how)
+            given = drawn(network, first_noise(network, n_rows, noise), given, **how)
             x = network.noise(n_rows, noise, given)
             if eta > 0:
                 x = walked(network, x, noise, given, n_evaluations=n, stochasticity=eta)
@@ -431,14 +470,15 @@ class FlowMatching(LikelihoodModel):
         network, shape = self._velocity(), tuple(self.preprocessing_.transform.output_shape)
         coordinates = network.coordinates
         n_lines, n_circles = coordinates.n_lines, len(coordinates.circles)
-        n_numbers, n_observables = (1, network.n_observables) if isinstance(network, VelocitySet) else (0, 0)
+        n_observables = network.n_observables if isinstance(network, VelocitySet) else 0
+        n_numbers = int(isinstance(network, VelocitySet) or network.clusters is not None)
         how = {"n_evaluations": int(self.n_evaluations), "solver": self._solver()}
 
         def features(noise: Tensor, condition: Tensor | None) -> Tensor:
             of_set, normal, turns, u = noise.split([n_observables, n_lines, n_circles, n_numbers], dim=1)
             x = torch.cat([normal, coordinates.angles(turns)], dim=1)
-            if isinstance(network, VelocitySet):
-                condition = drawn(network, torch.cat([u, of_set], dim=1), condition, **how)
+            condition = drawn(network, torch.cat([u, of_set], dim=1), condition, **how)
+            if isinstance(network, VelocitySet) and condition is not None:
                 x = network.there(x, condition)
             x = carried(network, x, condition, **how)
             return network.features(x, condition).reshape(-1, *shape)

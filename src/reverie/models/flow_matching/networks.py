@@ -15,7 +15,8 @@ adds to its features. The last layer starts at zero, so that training starts fro
                     `late`
     VelocityUNet    an encoder and a decoder with shortcuts (Ronneberger, Fischer and Brox, arXiv:1505.04597), residual
                     convolutions at every grid; sides are halved while they are at least 7 and any size fits; on a
-                    periodic lattice edges touch
+                    periodic lattice edges touch. Of images without a condition it may be given the cluster
+                    (`reverie.models.flow_matching.clusters`)
     VelocitySet     layers of `reverie.networks.sets`, so that the velocities permute with the particles; those of
                     padding are zero. The mask is a condition: it stands before what the user conditions on. So are
                     observables of the whole set, such as its mass, where the model is shown some: their law given the
@@ -44,6 +45,7 @@ from torch import Tensor, nn
 
 from reverie.core.errors import InputError
 from reverie.models.density_features import Coordinates
+from reverie.models.flow_matching.clusters import Clusters
 from reverie.models.flow_matching.path import in_turn, late
 from reverie.models.multiplicity import MultiplicityLaw
 from reverie.models.sets import moments_of_sets
@@ -91,6 +93,7 @@ class Velocity(nn.Module):
     ends_in_mean : Whether samples end at the mean of what is left open, since they are then rounded to levels; see
         `reverie.models.flow_matching.sampling`.
     shares_times : Whether `forward` takes fewer times than rows, which is cheaper where there is no condition.
+    clusters : Of images without another condition, of which each is drawn given its cluster; None for other events.
     """
 
     late: float = 1.0
@@ -100,6 +103,7 @@ class Velocity(nn.Module):
     def __init__(self, coordinates: Coordinates, *, sees_missing: bool = False) -> None:
         super().__init__()
         self.coordinates, self.sees_missing = coordinates, sees_missing
+        self.clusters: Clusters | None = None
 
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         """Return F (batch, n) of coordinates (batch, n), lines over sqrt(q), times (batch, 1) and conditions."""
@@ -262,6 +266,7 @@ class VelocityUNet(Velocity):
     coordinates : Coordinates of an event: its pixels, all on lines, or all on circles and seen as cosine and sine.
     event_shape : (height, width) or (channel, height, width) of the features.
     condition_shape : (c,) of a vector, the shape of an image of the same height and width, or None.
+    n_clusters : Clusters of events without a condition, each of which is learnt given its own; 0 for none.
     width : Channels on the finest grid; twice as many on the next, and four times on those after.
     activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
     periodic : Whether opposite edges touch.
@@ -281,6 +286,7 @@ class VelocityUNet(Velocity):
         event_shape: tuple[int, ...],
         condition_shape: tuple[int, ...] | None = None,
         *,
+        n_clusters: int = 0,
         width: int = 32,
         activation: str = "silu",
         periodic: bool = False,
@@ -296,6 +302,8 @@ class VelocityUNet(Velocity):
                 f"{tuple(condition_shape)}. Resize one of them, or use network='mlp'."
             )
         n_vector = 0 if condition_shape is None or self.is_image_condition else math.prod(condition_shape)
+        if n_clusters and condition_shape is None:
+            n_vector, self.clusters = n_clusters, Clusters(n_clusters, coordinates.n)
         n_embedding, conv = 4 * width, CircularConv2d if periodic else nn.Conv2d
         self.embedding = _Embedding(n_vector, n_embedding, activation)
         self.activation, self.edition = make_activation(activation), edition
@@ -522,6 +530,7 @@ def build_velocity(
     event_shape: tuple[int, ...],
     condition_shape: tuple[int, ...] | None,
     n_observables: int = 0,
+    n_clusters: int = 0,
     width: int,
     n_blocks: int,
     activation: str,
@@ -539,6 +548,7 @@ def build_velocity(
     event_shape : Shape of one event as features.
     condition_shape : Shape of one condition, or None.
     n_observables : As in `VelocitySet`.
+    n_clusters : As in `VelocityUNet`.
     width, n_blocks, activation, periodic, sees_missing, edition : As in `VelocityMLP` and `VelocityUNet`.
     random_generator : Source of the first weights.
 
@@ -562,7 +572,7 @@ def build_velocity(
                 return VelocitySet(coordinates, event_shape[0], n_condition, n_observables=n_observables, **layers)
             if is_unet:
                 images = {"width": width, "activation": activation, "periodic": periodic, "edition": edition}
-                return VelocityUNet(coordinates, event_shape, condition_shape, **images)
+                return VelocityUNet(coordinates, event_shape, condition_shape, n_clusters=n_clusters, **images)
             sizes = {"width": width, "n_blocks": n_blocks, "activation": activation, "sees_missing": sees_missing}
             return VelocityMLP(coordinates, n_condition, **sizes, edition=edition)
 

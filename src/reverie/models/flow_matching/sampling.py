@@ -41,7 +41,7 @@ from reverie.core.checks import check_choice
 from reverie.models.flow_matching.networks import Velocity, VelocitySet
 from reverie.models.flow_matching.path import late
 
-__all__ = ["SOLVERS", "carried", "drawn", "noise_of_sets", "walked"]
+__all__ = ["SOLVERS", "carried", "drawn", "first_noise", "walked"]
 
 _LEAST_STEPS = 8  # of a solver whose last one ends in a mean
 Field = Callable[[Tensor, float], Tensor]
@@ -103,24 +103,36 @@ def carried(
     return x
 
 
-def noise_of_sets(network: VelocitySet, n: int, generator: torch.Generator) -> Tensor:
-    """Return the noise (n, 1 + k) of the number and the observables of `n` sets: uniform, then standard normal."""
+def first_noise(network: Velocity, n: int, generator: torch.Generator) -> Tensor:
+    """Return the noise (n, u + k) of what is drawn before `n` events: of u = 0 or 1 uniform numbers, then k normal ones.
+
+    Of sets u gives the number of particles and k are the observables, of images in clusters u gives the cluster.
+    """
     kind = {"generator": generator, "device": generator.device}
-    return torch.cat([torch.rand(n, 1, **kind), torch.randn(n, network.n_observables, **kind)], dim=1)
+    parts = [torch.rand(n, 1, **kind)] if isinstance(network, VelocitySet) or network.clusters is not None else []
+    if isinstance(network, VelocitySet):
+        parts.append(torch.randn(n, network.n_observables, **kind))
+    return torch.cat(parts, dim=1) if parts else torch.empty(n, 0, device=generator.device)
 
 
 def drawn(
-    network: VelocitySet, noise: Tensor, condition: Tensor | None = None, *, n_evaluations: int, solver: str
-) -> Tensor:
-    """Return what sets are made given, (batch, P + k + c): mask, observables and condition, the first two drawn.
+    network: Velocity, noise: Tensor, condition: Tensor | None = None, *, n_evaluations: int, solver: str
+) -> Tensor | None:
+    """Return what events are made given: of sets mask, observables and condition (batch, P + k + c), the first two drawn.
+
+    Of images in clusters that is a cluster, drawn too, and of all others the condition as it is.
 
     Parameters
     ----------
     network : The velocity field.
-    noise : Of `noise_of_sets`, (batch, 1 + k).
-    condition : (batch, c) or None.
+    noise : Of `first_noise`, (batch, u + k).
+    condition : (batch, ...) or None.
     n_evaluations, solver : As in `carried`.
     """
+    if network.clusters is not None:
+        return network.clusters.drawn(noise[:, 0])
+    if not isinstance(network, VelocitySet):
+        return condition
     mask = network.multiplicity.masks(noise[:, 0], condition)
     parts = [mask] if condition is None else [mask, condition]
     if network.observables is not None:

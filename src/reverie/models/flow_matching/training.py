@@ -42,13 +42,13 @@ from dataclasses import replace
 from typing import Any, Unpack
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reverie.models.averaged_step import AveragedStep, Descending
 from reverie.models.density_features import NarrowNoise
 from reverie.models.flow_matching.networks import Velocity, VelocitySet
 from reverie.models.flow_matching.path import in_turn, mean_over_batch, path
-from reverie.models.flow_matching.sampling import carried, drawn, noise_of_sets
+from reverie.models.flow_matching.sampling import carried, drawn, first_noise
 from reverie.models.sets import moments_of_sets, rows_of_sets
 from reverie.objectives.adversarial import weighted_mean
 from reverie.training.monitor import Observation
@@ -113,6 +113,14 @@ class FlowMatchingStep(AveragedStep[Velocity]):
             terms = {name: weighted_mean(error, batch.get("weight")) for name, error in errors.items()}
         return loss + sum(terms.values()), {name: term.detach() for name, term in terms.items()}
 
+    def start_at(self, networks: Mapping[str, nn.Module]) -> None:
+        """Take the weights of fitted networks; the shares of clusters and numbers of particles stay those of the events."""
+        both = (self.network, self.average)
+        own = [(x, x.clone()) for one in both for name, x in one.named_buffers() if name.endswith("log_shares")]
+        super().start_at(networks)
+        for buffer, shares in own:
+            buffer.copy_(shares)
+
     def networks(self) -> dict[str, Velocity]:
         """Return the averaged network."""
         return {"velocity": self.averaged()}
@@ -151,8 +159,8 @@ def observed(
     n = max(1, min(len(x), _MOST_CHECKED // x[0].numel()))
     how = {"n_evaluations": n_evaluations, "solver": solver}
     given = None if condition is None else condition[:n]
-    if isinstance(network, VelocitySet) and given is not None:
-        given = drawn(network, noise_of_sets(network, n, generator), network.parts_of(given)[2], **how)
+    beside = network.parts_of(given)[2] if isinstance(network, VelocitySet) and given is not None else given
+    given = drawn(network, first_noise(network, n, generator), beside, **how)
     noise = network.noise(n, generator, given)
     end = carried(network, noise, given, **how)
     generated = compared(network, network.features(end, given).reshape(n, *x.shape[1:]))
@@ -193,6 +201,8 @@ def _errors(
     `over_batch` the velocity of a path is split into its mean over paths to all of these events and a rest.
     """
     coordinates, condition = network.coordinates, rows.get("condition")
+    if network.clusters is not None:
+        condition = network.clusters.of(rows["x"].flatten(1))
     x1 = network.points(rows["x"])
     n = len(x1)
     x0 = network.noise(n, generator, condition)
