@@ -46,7 +46,7 @@ from reverie.models.base import GenerativeModel
 from reverie.models.registry import model_class
 
 N_JUDGED, N_CLASSES, N_FEATURES = 10_000, 10, 64
-STEPS = {"gan": 8000, "flow_matching": 14_000}  # the default of the GAN; of the other what half an hour allows
+STEPS = {"gan": 8000, "flow_matching": 24_000}  # the default of the GAN; of the other what half an hour allows
 _JUDGE_EPOCHS, _JUDGE_BATCH, _JUDGE_RATE, _SHIFT = 8, 128, 3e-3, 2
 
 

@@ -102,6 +102,7 @@ MODELS = {
         "table",
     ),
     "dcgan": (GAN(generator="dcgan", discriminator="dcgan", **TINY), "colour"),
+    "dcgan, clusters": (GAN(generator="dcgan", discriminator="dcgan", n_clusters=3, **TINY), "colour"),
     "gan, angles": (GAN(**SMALL), "angles"),
     "dcgan, no average": (GAN(generator="dcgan", discriminator="dcgan", ema_decay=0.0, **TINY), "colour"),
     "lattice, rmsprop": (GAN(optimizer="rmsprop", preprocessing="standardise", **TINY), "spins"),

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from reverie.core.errors import InputError
-from reverie.models import FlowMatching
-from reverie.models.flow_matching.clusters import Clusters
+from reverie.models import GAN, FlowMatching, load_model
+from reverie.models.clusters import Clusters
 
+GAME = {"generator": "dcgan", "discriminator": "dcgan", "max_steps": 2, "n_checks": 1, "random_state": 0, "n_threads": 1}
 TINY = {"width": 8, "n_evaluations": 4, "max_steps": 1, "n_checks": 0, "random_state": 0, "n_threads": 1}
 
 
@@ -128,3 +129,53 @@ def test_a_start_gives_its_clusters_and_the_events_their_shares():
     common = int(before.of(first.preprocessing_.features(images[kind.numpy() == 2][:1]).flatten(1)).argmax())
     assert float(before.log_shares[common].exp()) == pytest.approx(5 / 8, abs=0.03)
     assert float(after.log_shares[common].exp()) < 1e-2
+
+
+def test_the_nearest_centre_among_observed_values_looks_at_these_alone():
+    x, kind = patterns(2000)
+    clusters = fitted(x)
+    observed = torch.zeros(2000, 40, dtype=torch.bool)
+    observed[:, :10] = True
+    hidden = torch.where(observed, x, 1e6 * torch.ones(()))
+    assert torch.equal(clusters.nearest(hidden, observed), clusters.nearest(x))
+    assert not torch.equal(clusters.nearest(hidden), clusters.nearest(x))  # the twin
+
+
+def test_both_players_of_a_game_are_given_the_cluster():
+    images = patterns(3000)[0].reshape(-1, 5, 8).numpy()
+    model = GAN(n_clusters=3, **GAME).fit(images)
+    D, x = model._step.D, torch.zeros(3, 5, 8)
+    assert float(D(x, condition=torch.eye(3)).detach().std()) > 0
+    z = torch.zeros(3, model._step.settings.n_noise)
+    assert float(model._samples_from()(z, torch.eye(3)).detach().std(0).max()) > 0
+    assert model.conditions_ is None
+
+
+def test_a_loaded_game_knows_its_clusters(tmp_path):
+    images = patterns(3000)[0].reshape(-1, 5, 8).numpy()
+    model = GAN(n_clusters=3, **GAME).fit(images)
+    loaded = load_model(model.save(tmp_path / "model"))
+    assert torch.equal(loaded.discriminate(images[:9]), model.discriminate(images[:9]))
+    np.testing.assert_array_equal(loaded.sample(9, random_state=0), model.sample(9, random_state=0))
+    observed = np.zeros((5, 8), dtype=bool)
+    observed[:3] = True
+    completed = loaded.complete(images[:3], observed, random_state=0)
+    np.testing.assert_array_equal(completed[:, :3], images[:3, :3])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({}, 12), ({"n_clusters": 0}, 0), ({"generator": "mlp"}, 0), ({"periodic": True, "generator": "auto"}, 0)],
+)
+def test_games_of_many_images_have_clusters_where_both_networks_are_convolutional(options, expected):
+    images = np.random.default_rng(0).normal(size=(2400, 8, 8)).astype("f4")
+    game = GAME | {"discriminator": "auto" if "periodic" in options else "dcgan"} | options
+    clusters = GAN(**game).fit(images)._samples_from().clusters
+    assert (0 if clusters is None else len(clusters.centres)) == expected
+
+
+def test_games_with_conditions_have_no_clusters_and_asking_for_some_is_refused():
+    images = np.random.default_rng(0).normal(size=(2400, 8, 8)).astype("f4")
+    assert GAN(**GAME).fit(images, np.arange(2400) % 3)._samples_from().clusters is None
+    with pytest.raises(InputError, match="Expected n_clusters=4 for images without conditions"):
+        GAN(n_clusters=4, **GAME).fit(images, np.arange(2400) % 3)

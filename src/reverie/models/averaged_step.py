@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from reverie.compile.step import Compiled
 from reverie.core.types import State
-from reverie.models.training_run import TrainStep
+from reverie.models.training_run import TrainStep, take_weights
 from reverie.training.descent import Descent, ema_decay, ema_update
 from reverie.training.monitor import Check, Observation
 from reverie.training.optimizers import learning_rate_factor
@@ -117,7 +117,7 @@ class AveragedStep(TrainStep, Generic[Network]):
     def start_at(self, networks: Mapping[str, nn.Module]) -> None:
         """Take the weights of fitted networks."""
         for name, network in self.networks().items():
-            network.load_state_dict(networks[name].state_dict())
+            take_weights(network, networks[name])
         self.network.load_state_dict(self.average.state_dict())
 
     def trained(self) -> list[nn.Module]:

@@ -46,7 +46,15 @@ from reverie.training.parallel import own_rows, share
 from reverie.training.reference import HealthReference
 from reverie.training.threads import chosen_threads
 
-__all__ = ["FEW_EVENTS", "TrainStep", "TrainingOptions", "TrainingRun", "held_out_numbers", "held_out_size"]
+__all__ = [
+    "FEW_EVENTS",
+    "TrainStep",
+    "TrainingOptions",
+    "TrainingRun",
+    "held_out_numbers",
+    "held_out_size",
+    "take_weights",
+]
 
 Rows = Mapping[str, Tensor]
 FEW_EVENTS = 2000  # training events below which defaults are those of few: see docs/how-to/little_data.md
@@ -88,6 +96,12 @@ class TrainingOptions:
         if self.n_checks < 1:
             return 0
         return max(1, round(self.max_steps / self.n_checks / self.record_every)) * self.record_every
+
+
+def take_weights(network: nn.Module, of: nn.Module) -> None:
+    """Give `network` the weights of a fitted one; what it knows of the shares of its own events stays, "log_shares"."""
+    own = {name: x for name, x in network.state_dict().items() if name.endswith("log_shares")}
+    network.load_state_dict(of.state_dict() | own)
 
 
 class TrainStep(ABC):

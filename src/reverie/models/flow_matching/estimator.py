@@ -27,6 +27,7 @@ from reverie.data.lazy import LazyRows, lazily
 from reverie.data.observables import resolve_observables
 from reverie.data.transforms import Chain, Dequantise
 from reverie.models.base import N_SCORED, Called
+from reverie.models.clusters import suited_clusters
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing, narrow_noise
 from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
 from reverie.models.flow_matching.networks import (
@@ -55,8 +56,8 @@ _MOST_CHECKS = 4  # of a training of trees
 _NUMBERS_ASSESSED, _LEAST_ASSESSED = 1 << 14, 20  # numbers and events whose likelihood an assessment looks at
 _BATCH_SIZES = {"unet": 64, "trees": MOST_ROWS, "epic": 128, "attention": 128}
 _RATES, _RATE = {"mlp": 3e-3, "unet": 2e-3}, 1e-3  # of networks with many events, and of the others
+_RATE_OF_MUON = 5e-3
 _OF_SETS = ("epic", "attention")
-_LEAST_CLUSTERED, _EVENTS_OF_CLUSTER, _MOST_CLUSTERS = 2000, 200, 200  # images of a training, of a cluster, and clusters
 _NUMBERS_AT_ONCE = 1 << 18  # numbers whose likelihood is computed at once, which bounds the memory
 
 
@@ -90,7 +91,7 @@ class FlowMatching(LikelihoodModel):
         numbers or angles if their opposite edges differ by as little as neighbouring rows and columns do, unless the
         means at the sites differ (`reverie.data.inference`).
     n_clusters : Clusters of images without conditions, each of which is learnt and drawn given its own; their log p is
-        a lower bound then (`reverie.models.flow_matching.clusters`). "auto" takes one for every 200 training images, up
+        a lower bound then (`reverie.models.clusters`). "auto" takes one for every 200 training images, up
         to 200, from 2,000 images of more than 32 pixels on; 0 takes none.
     n_evaluations : Evaluations of the network for a sample; more are more exact and slower. A likelihood takes six
         times as many, each with its derivatives, of more than 32 features three times as many.
@@ -108,8 +109,9 @@ class FlowMatching(LikelihoodModel):
     batch_size : Events in a step; "auto" takes 512, of sets 128, of images 64, for trees 20,000, or all of fewer
         events. Trees see events of few rows up to 100 times, each time with other noise.
     max_steps : Gradient steps in the whole run, at least 1; of trees the most times at which they are fitted.
-    learning_rate : Step size of AdamW, > 0; it falls to nearly nothing along a cosine. None takes 0.003 for the
-        perceptron, 0.002 for convolutions, and 0.001 for other networks and for fewer than 2,000 training events.
+    learning_rate : Step size, > 0; it falls to nearly nothing along a cosine. None takes 0.003 for the perceptron, 0.005
+        for images, 0.002 for periodic lattices, and 0.001 for other networks and for fewer than 2,000 training events.
+        The optimiser is AdamW, of 2,000 images and more Muon (`reverie.training.optimizers`).
     weight_decay : Share of the step size by which each step shrinks the weights, >= 0.
     gradient_clip : Largest norm of the gradient in a step, > 0; longer ones are shortened to it.
     ema_decay : Decay per step of the average of the weights that is kept, in [0, 1); 0 keeps the last weights.
@@ -147,6 +149,7 @@ class FlowMatching(LikelihoodModel):
         ("network", lambda value: value in ("auto", "mlp"), "xu2023stable"),
         ("network", lambda value: value == "unet", "ronneberger2015"),
         ("network", lambda value: value == "trees", "jolicoeur2024"),
+        ("network", lambda value: value == "unet", "liu2025muon"),
         ("n_clusters", lambda value: value not in ("auto", 0), "bao2022"),
         ("network", lambda value: value in ("epic", "attention"), "buhmann2023"),
         ("network", lambda value: value == "attention", "lee2019"),
@@ -278,15 +281,19 @@ class FlowMatching(LikelihoodModel):
                     "other events. Leave it at 'auto'."
                 )
             return min(int(self.n_clusters), n_events)
-        n_values = math.prod(self.preprocessing_.transform.output_shape)
-        if not are_images or n_values <= MOST_EXACT or n_events < _LEAST_CLUSTERED:  # log p of small ones stays exact
-            return 0
-        return min(_MOST_CLUSTERS, n_events // _EVENTS_OF_CLUSTER)
+        return suited_clusters(n_events, math.prod(self.preprocessing_.transform.output_shape)) if are_images else 0
 
     def _rate(self) -> float:
         if self.learning_rate is not None:
             return float(self.learning_rate)
+        if self._descends_by_muon:
+            return _RATE_OF_MUON
         return _RATE if self._are_few else _RATES.get(self._network_name(), _RATE)
+
+    @property
+    def _descends_by_muon(self) -> bool:
+        """Whether the convolutions of many images take steps of Muon; see `reverie.training.optimizers`."""
+        return self._network_name() == "unet" and not self._is_periodic and not self._are_few
 
     def _solver(self) -> str:
         if self.solver != "auto":
@@ -368,12 +375,8 @@ class FlowMatching(LikelihoodModel):
             network.fit(train["x"], train.get("weight"))
         if network.clusters is not None:
             known = None if self._start is None else self._start._velocity().clusters
-            if known is None:
-                seed = child_seed(self.seed_, "clusters")
-                network.clusters.fit(train["x"].flatten(1), train.get("weight"), seed)
-            else:
-                network.clusters.load_state_dict(known.state_dict())
-                network.clusters.count(train["x"].flatten(1), train.get("weight"))
+            seed = child_seed(self.seed_, "clusters")
+            network.clusters.fit(train["x"].flatten(1), train.get("weight"), seed, start=known)
         narrow = narrow_noise(self.preprocessing_.transform, network.coordinates.lines)
         step = FlowMatchingStep(
             network,
@@ -381,7 +384,7 @@ class FlowMatching(LikelihoodModel):
             narrow=None if narrow is None else narrow.to(self.device_),
             by_loss=self._are_few,
             ends_early=self.keep_best and self._are_few,
-            optimizer="adamw",
+            optimizer="muon" if self._descends_by_muon else "adamw",
             max_steps=self.max_steps,
             learning_rate=self._rate(),
             hold=0.0,

@@ -16,7 +16,7 @@ adds to its features. The last layer starts at zero, so that training starts fro
     VelocityUNet    an encoder and a decoder with shortcuts (Ronneberger, Fischer and Brox, arXiv:1505.04597), residual
                     convolutions at every grid; sides are halved while they are at least 7 and any size fits; on a
                     periodic lattice edges touch. Of images without a condition it may be given the cluster
-                    (`reverie.models.flow_matching.clusters`)
+                    (`reverie.models.clusters`)
     VelocitySet     layers of `reverie.networks.sets`, so that the velocities permute with the particles; those of
                     padding are zero. The mask is a condition: it stands before what the user conditions on. So are
                     observables of the whole set, such as its mass, where the model is shown some: their law given the
@@ -45,7 +45,7 @@ from torch import Tensor, nn
 
 from reverie.core.errors import InputError
 from reverie.models.density_features import Coordinates
-from reverie.models.flow_matching.clusters import Clusters
+from reverie.models.clusters import Clusters
 from reverie.models.flow_matching.path import in_turn, late
 from reverie.models.multiplicity import MultiplicityLaw
 from reverie.models.sets import moments_of_sets

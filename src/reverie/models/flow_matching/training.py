@@ -42,7 +42,7 @@ from dataclasses import replace
 from typing import Any, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from reverie.models.averaged_step import AveragedStep, Descending
 from reverie.models.density_features import NarrowNoise
@@ -112,14 +112,6 @@ class FlowMatchingStep(AveragedStep[Velocity]):
             errors = _errors_of_sets(network, batch["condition"], generator)
             terms = {name: weighted_mean(error, batch.get("weight")) for name, error in errors.items()}
         return loss + sum(terms.values()), {name: term.detach() for name, term in terms.items()}
-
-    def start_at(self, networks: Mapping[str, nn.Module]) -> None:
-        """Take the weights of fitted networks; the shares of clusters and numbers of particles stay those of the events."""
-        both = (self.network, self.average)
-        own = [(x, x.clone()) for one in both for name, x in one.named_buffers() if name.endswith("log_shares")]
-        super().start_at(networks)
-        for buffer, shares in own:
-            buffer.copy_(shares)
 
     def networks(self) -> dict[str, Velocity]:
         """Return the averaged network."""

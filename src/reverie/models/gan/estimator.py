@@ -27,6 +27,7 @@ from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows, lazily
 from reverie.data.observables import resolve_observables
 from reverie.models.base import N_SCORED, Called, GenerativeModel
+from reverie.models.clusters import Clusters, suited_clusters
 from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
 from reverie.models.gan.augmentation import LARGEST
 from reverie.models.gan.completion import Search, completed
@@ -157,6 +158,9 @@ class GAN(GenerativeModel):
     refine : whether a classifier trained on the finished generator accepts or refuses samples of a table
         (discriminator rejection sampling, `reverie.models.gan.rejection`): "auto" and True say yes; images are never
         refused.
+    n_clusters : clusters of images without conditions, each of which both players are given
+        (`reverie.models.clusters`). "auto" takes one for every 200 training images, up to 200, from 2,000 images on,
+        where both networks are "dcgan"; 0 takes none.
 
     Attributes
     ----------
@@ -223,6 +227,7 @@ class GAN(GenerativeModel):
     bootstrap: bool | Literal["complete"] = False
     augmentation: Annotated[float, Interval(0, LARGEST)] | Literal["auto", "adaptive", "none"] = "auto"
     refine: bool | Literal["auto"] = "auto"
+    n_clusters: Whole | Literal["auto"] = "auto"
 
     @classmethod
     def cited_works(
@@ -251,6 +256,7 @@ class GAN(GenerativeModel):
             keys += {"projection": ["miyatokoyama2018"], "concatenate": ["mirza2014"]}.get(given["condition_mode"], [])
             keys += ["odena2017"] if given["auxiliary_weight"] > 0 else []
             keys += ["isola2017"] if given["reconstruction_weight"] > 0 else []
+        keys += ["liu2020", "miyatokoyama2018"] if given["n_clusters"] not in ("auto", 0) else []
         keys += ["chen2020"] if given["symmetries"] else []
         keys += ["breiman1996"] if given["n_replicas"] > 1 and given["ensemble"] == "bag" else []
         keys += ["naeem2020", "meehan2020"] if given["validation_fraction"] > 0 and given["n_checks"] > 0 else []
@@ -285,7 +291,7 @@ class GAN(GenerativeModel):
         return super()._bootstrap_sample(dataset) if self.bootstrap == "complete" else dataset
 
     def _begin(self) -> None:
-        self._rejection, self.best_replica_ = None, 0
+        self._rejection, self.best_replica_, self._clusters = None, 0, 0
         self._is_periodic = self._start is not None and self._start._is_periodic
         self._edition = _EDITION if self._start is None else self._start._edition
 
@@ -324,6 +330,7 @@ class GAN(GenerativeModel):
                 "Expected auxiliary_weight=0 and reconstruction_weight=0 for sets of particles, which have neither a "
                 "classifier of their condition nor an order in which to compare two. Leave both at 0."
             )
+        self._clusters = self._n_clusters(len(rows["x"])) if self._start is None else self._start._clusters
         self._observed = None
         if self.observables:
             functions = resolve_observables(self.observables, dataset.schema)
@@ -442,7 +449,8 @@ class GAN(GenerativeModel):
         shape = tuple(prepared.transform.output_shape)
         has_fit = observed is not None and self._has_kinematic_fit(shape, settings.n_noise, len(observed.names))
         n_observables = 0 if observed is None else len(observed.names)
-        condition_shape = None if conditions is None else conditions.shape
+        own = (self._clusters,) if self._clusters else None
+        condition_shape = own if conditions is None else conditions.shape
         n_condition = condition_shape[0] if condition_shape is not None and len(condition_shape) == 1 else 0
         R = self.n_replicas
         pairs: list[tuple[nn.Module, nn.Module]] = []
@@ -480,7 +488,8 @@ class GAN(GenerativeModel):
         law = MultiplicityLaw(shape[0], n_condition) if prepared.schema.is_set else None
         if law is not None:
             initialise(law, child_generator(self.seed_, "weights of the multiplicity"))
-        G = Generator(network, head_of(prepared.transform), whitening, shape, fit, law)
+        clusters = Clusters(self._clusters, math.prod(shape)) if self._clusters else None
+        G = Generator(network, head_of(prepared.transform), whitening, shape, fit, law, clusters)
         return {"generator": G, "discriminator": D}
 
     def _pair_of_sets(
@@ -550,6 +559,10 @@ class GAN(GenerativeModel):
         if G.multiplicity is not None:
             G.multiplicity.fit(train["x"][..., -1], train.get("weight"))
             spreads = moments_of_sets(train["x"]).std(dim=0).clamp(min=1e-6)
+        if G.clusters is not None:
+            known = None if self._start is None else self._start._samples_from().clusters
+            seed = child_seed(self.seed_, "clusters")
+            G.clusters.fit(train["x"].flatten(1), train.get("weight"), seed, start=known)
         self._step = self._adversarial_step(networks, spreads)
         return self._step
 
@@ -585,6 +598,7 @@ class GAN(GenerativeModel):
 
     def _layers(self) -> Mapping[str, Called]:
         x, c = self._blank_rows(2 * self.n_replicas)
+        c = self._samples_from().given(x.new_zeros(len(x)), c) if self._clusters else c
         observables = None if self._observed is None else x.new_zeros(len(x), len(self._observed.names))
         seen = (x,) if observables is None and c is None else (x, observables, c)
         z = x.new_zeros(len(x), self._step.settings.n_noise)
@@ -606,7 +620,21 @@ class GAN(GenerativeModel):
             "periodic": self._is_periodic,
             "kinematic_fit": self._step.G.fit is not None,
             "refine": self._rejection_steps() > 0,
+            "n_clusters": self._clusters,
         }
+
+    def _n_clusters(self, n_events: int) -> int:
+        """Return the clusters that images of this training are learnt in; 0 for none."""
+        players = [self._network_name(spec) for spec in (self.generator, self.discriminator)]
+        can = players == ["dcgan"] * 2 and self._conditions is None and self.auxiliary_weight == 0
+        if self.n_clusters != "auto":
+            if self.n_clusters and not can:
+                raise InputError(
+                    f"Expected n_clusters={self.n_clusters} for images without conditions and networks 'dcgan', got "
+                    "others. Leave it at 'auto'."
+                )
+            return min(int(self.n_clusters), n_events)
+        return suited_clusters(n_events, math.prod(self.preprocessing_.transform.output_shape)) if can else 0
 
     def _rejection_steps(self) -> int:
         """Return how long the classifier of rejection sampling is trained at most; not at all for images."""
@@ -686,6 +714,8 @@ class GAN(GenerativeModel):
             return wrapped_completions(prepared, draws, given, observed)
         y, m = (x.to(self.device_) for x in completion_features(prepared, given, observed))
         drawing, step, R = self._drawing(), self._step, self.n_replicas
+        if drawing.network.clusters is not None:
+            c = drawing.network.clusters.of(y.flatten(1), m.flatten(1))
         if drawing.n_replicas > 1:  # rows of one event must not be shared out over replicas
             drawing = self._drawing(self.best_replica_)
 
@@ -718,6 +748,8 @@ class GAN(GenerativeModel):
             if y is None:
                 raise InputError("Expected the conditions y of these samples, got none. Call discriminate(X, y).")
             rows["condition"] = self._conditions.given(y, len(values)).to(self.device_)
+        if (clusters := self._samples_from().clusters) is not None:
+            rows["condition"] = clusters.of(rows["x"].flatten(1))
         rows = rows_of_sets(rows) if self.schema_.is_set else rows
         repeated = {key: x.repeat_interleave(self.n_replicas, dim=0) for key, x in rows.items()}
         self._step.D.eval()
@@ -792,7 +824,7 @@ class GAN(GenerativeModel):
     def _attachments(self) -> tuple[Json, dict[str, Tensor]]:
         texts, tensors = super()._attachments()
         texts |= {"best_replica": self.best_replica_, "referee": None, "periodic": self._is_periodic}
-        texts["edition"] = self._edition
+        texts |= {"edition": self._edition, "clusters": self._clusters}
         if self._rejection is not None:
             texts["referee"] = [self._rejection.n_inputs, self._rejection.n_physical]
         if self._observed is not None:
@@ -804,6 +836,7 @@ class GAN(GenerativeModel):
         self.best_replica_ = int(texts.get("best_replica", 0))
         self._is_periodic = bool(texts.get("periodic", False))  # models before it had no networks for lattices
         self._edition = int(texts.get("edition", 1))  # models of the first were saved without it
+        self._clusters = int(texts.get("clusters", 0))
         self._observed, self.alarms_, self._augmentation = None, [], "none"
         self._kept, sizes = None, texts.get("referee")
         self._rejection = None if sizes is None else RejectionClassifier(*sizes).eval()

@@ -22,6 +22,7 @@ from reverie.core.errors import InputError
 from reverie.core.protocols import Transform
 from reverie.data.transforms import Particles
 from reverie.models.gan.kinematic_fit import KinematicFit
+from reverie.models.clusters import Clusters
 from reverie.models.multiplicity import MultiplicityLaw
 from reverie.networks.features import OutputHead, Whitening
 from reverie.networks.init import initialised
@@ -43,6 +44,7 @@ class Generator(nn.Module):
     event_shape : shape of one sample.
     fit : moves samples of a table to the observables they ask for, or None.
     multiplicity : the law of the number of particles of sets, whose conditions begin with the mask; else None.
+    clusters : of images without other conditions, each of which is made given its cluster; else None.
     """
 
     def __init__(
@@ -53,9 +55,10 @@ class Generator(nn.Module):
         event_shape: tuple[int, ...],
         fit: KinematicFit | None = None,
         multiplicity: MultiplicityLaw | None = None,
+        clusters: Clusters | None = None,
     ) -> None:
         super().__init__()
-        self.fit, self.multiplicity = fit, multiplicity
+        self.fit, self.multiplicity, self.clusters = fit, multiplicity, clusters
         self.network, self.head, self.whitening, self.event_shape = network, head, whitening, event_shape
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -68,10 +71,21 @@ class Generator(nn.Module):
 
     def around(self, network: nn.Module) -> "Generator":
         """Return the same generator around another network, such as one replica's, in evaluation mode."""
-        return Generator(network, self.head, self.whitening, self.event_shape, self.fit, self.multiplicity).eval()
+        laws = (self.fit, self.multiplicity, self.clusters)
+        return Generator(network, self.head, self.whitening, self.event_shape, *laws).eval()
+
+    @property
+    def draws_first(self) -> bool:
+        """Whether a number of particles or a cluster is drawn before the sample."""
+        return self.multiplicity is not None or self.clusters is not None
 
     def given(self, u: Tensor, condition: Tensor | None) -> Tensor | None:
-        """Return what the network is given of conditions: those of sets after masks of uniform numbers u (batch,)."""
+        """Return what the network is given of conditions: those of sets after masks of uniform numbers u (batch,).
+
+        Of images in clusters that is a cluster, drawn by u.
+        """
+        if self.clusters is not None:
+            return self.clusters.drawn(u)
         if self.multiplicity is None:
             return condition
         mask = self.multiplicity.masks(u, condition)

@@ -61,11 +61,11 @@ class Drawing:
         """Return a whitened sample and the condition of each row number."""
         n = -(-len(index) // self.n_replicas) * self.n_replicas  # those beyond the last row are left out again
         z = draw_noise(n, self.n_noise, prior=self.noise_prior, generator=noise)
-        if condition is None and self.network.multiplicity is None:
+        if condition is None and not self.network.draws_first:
             return self.network(z)[: len(index)], None
         rows = torch.cat([index, index[-1:].expand(n - len(index))])
         given = None if condition is None else condition[rows].to(z.device)
-        if self.network.multiplicity is not None:
+        if self.network.draws_first:
             given = self.network.given(torch.rand(n, generator=noise, device=z.device), given)
         assert given is not None
         return self.network(z, given)[: len(index)], given[: len(index)]
@@ -79,11 +79,11 @@ class Drawing:
     def features_of(self, noise: Tensor, condition: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
         """Return features (n, *latent event) of noise (n, n_noise), and with rejection the acceptance (n,) of each.
 
-        Sets take one column more, uniform on [0, 1), for the number of particles, and then a bag of replicas one that
-        chooses the replica of each row.
+        Sets take one column more, uniform on [0, 1), for the number of particles, images in clusters one for the
+        cluster, and then a bag of replicas one that chooses the replica of each row.
         """
         R, z = self.n_replicas, noise[:, : self.n_noise]
-        if self.network.multiplicity is not None:
+        if self.network.draws_first:
             condition = self.network.given(noise[:, self.n_noise], condition)
         if R > 1:
             z, condition = _repeated(z, R), None if condition is None else _repeated(condition, R)
@@ -101,7 +101,7 @@ class Drawing:
         own = Noise("normal", self.n_noise)
         if self.noise_prior == "uniform":
             own = Noise("uniform", self.n_noise, -1.0, 1.0)
-        n_more = (self.network.multiplicity is not None) + (self.n_replicas > 1)
+        n_more = self.network.draws_first + (self.n_replicas > 1)
         return [own, Noise("uniform", n_more)] if n_more else [own]
 
     def known(self, rows: Rows) -> Tensor:

@@ -52,7 +52,7 @@ from reverie.core.types import State
 from reverie.models.gan.augmentation import Kind, adapted, augmented, overfitting
 from reverie.models.gan.networks import Generator, draw_noise
 from reverie.models.sets import moments_of_sets, rows_of_sets
-from reverie.models.training_run import TrainStep
+from reverie.models.training_run import TrainStep, take_weights
 from reverie.objectives.adversarial import Objective, equilibrium_outputs, minimax_discriminator, weighted_mean
 from reverie.objectives.penalties import PENALTIES, between, squared_gradient_norm
 from reverie.training.descent import Descent, ema_decay, ema_update
@@ -175,7 +175,7 @@ class AdversarialStep(TrainStep):
         augments: bool,
     ) -> dict[str, Tensor]:
         """Take one round, penalised and augmented or not, on rows and the numbers of this step; return its scalars."""
-        rows, numbers = inputs
+        rows, numbers = self._in_clusters(inputs[0]), inputs[1]
         s, scalars = self.settings, {}
         real: dict[str, Tensor] = {}
         fake: dict[str, Tensor] = {}
@@ -291,9 +291,9 @@ class AdversarialStep(TrainStep):
     def start_at(self, networks: Mapping[str, nn.Module]) -> None:
         """Take the weights of a fitted generator and, where it is known, of its discriminator."""
         for G in filter(None, (self.G, self.averaged)):
-            G.load_state_dict(networks["generator"].state_dict())
+            take_weights(G, networks["generator"])
         if "discriminator" in networks:
-            self.D.load_state_dict(networks["discriminator"].state_dict())
+            take_weights(self.D, networks["discriminator"])
 
     def reschedule(self) -> None:
         """Lower the learning rate as in a run of these settings."""
@@ -333,7 +333,12 @@ class AdversarialStep(TrainStep):
         return {**rows, "x": whitened(x) if isinstance(x, Tensor) else x.mapped(whitened)}
 
     def compared(self, rows: Rows) -> Tensor:
-        """Return sample, observables and condition of each row side by side; of sets features of the whole set."""
+        """Return sample, observables and condition of each row side by side; of sets features of the whole set.
+
+        The cluster of an image is not compared: that of a sample is what it was made given.
+        """
+        if self.G.clusters is not None:
+            rows = {key: x for key, x in rows.items() if key != "condition"}
         if self._spreads is not None:
             x, condition = moments_of_sets(rows["x"]), rows["condition"][:, self.settings.n_places :]
             rows = {**rows, "x": x / self._spreads.to(x.device), "condition": condition}
@@ -346,7 +351,9 @@ class AdversarialStep(TrainStep):
     def observations(self, held_out: Rows, train: Rows, generator: torch.Generator) -> list[Observation]:
         """Return samples, always of the same noise, and what the discriminator says of them, for each replica."""
         R, s = self.settings.n_replicas, self.settings
-        held_out, train = ({k: x.repeat_interleave(R, dim=0) for k, x in rows.items()} for rows in (held_out, train))
+        held_out, train = (
+            {k: x.repeat_interleave(R, dim=0) for k, x in self._in_clusters(rows).items()} for rows in (held_out, train)
+        )
         noise = child_generator(self._seed, "watch", device=held_out["x"].device)
         z = draw_noise(len(held_out["x"]), s.n_noise, prior=s.noise_prior, generator=noise)
         self.D.eval()
@@ -389,6 +396,12 @@ class AdversarialStep(TrainStep):
             answers = [seen.discriminated for seen in observations]
             found = [overfitting(a.train, a.held_out, a.generated) for a in answers if a is not None]
             self.augmentation = [adapted(p, *signs) for p, signs in zip(self.augmentation, found, strict=True)]
+
+    def _in_clusters(self, rows: Rows) -> Rows:
+        """Return the rows with the cluster of each image as its condition, where there are clusters."""
+        if self.G.clusters is None:
+            return rows
+        return {**rows, "condition": self.G.clusters.of(rows["x"].flatten(1))}
 
     def _sample_gradient(self, real: Rows, z: Tensor) -> Tensor:
         """Return |d loss_G / d sample| of each sample, (rows,): what the generator has to learn from."""

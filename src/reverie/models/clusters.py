@@ -1,8 +1,9 @@
 r"""Images one kind at a time: p(x) = sum_k p(k) p(x | k) with the clusters k of k-means.
 
-A velocity field of all images at once has to tell at early times which of them a point will become. A network that is
-given the cluster need not, and learns in a third of the steps what it learns without (Bao et al., arXiv:2212.00362,
-for diffusion models). The shares p(k) are those of the training images by their weights, and a sample draws its cluster
+A network of all images at once has to tell out of noise which of them a point is to become. One that is given the
+cluster need not: a velocity field comes as far in a third of the steps (Bao et al., arXiv:2212.00362, for diffusion
+models), and the generator of a GAN, whose discriminator sees the cluster too, leaves out fewer kinds of images (Liu et
+al., arXiv:2006.10728). The shares p(k) are those of the training images by their weights, and a sample draws its cluster
 from them. Each image belongs to the cluster of the nearest centre, a function of the image, so that
 
     log p(x) >= log p(k(x)) + log p(x | k(x))
@@ -17,9 +18,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Clusters"]
+__all__ = ["Clusters", "suited_clusters"]
 
 _MOST_EVENTS, _COMPONENTS, _STARTS = 20_000, 50, 3
+_LEAST_VALUES, _LEAST_EVENTS, _EVENTS_OF_CLUSTER, _MOST_CLUSTERS = 33, 2000, 200, 200
+
+
+def suited_clusters(n_events: int, n_values: int) -> int:
+    """Return the clusters that suit so many images of so many values: one for every 200, at most 200.
+
+    Fewer than 2,000 images stay together, 0, and so do images of at most 32 values, of which log p can be exact.
+    """
+    if n_events < _LEAST_EVENTS or n_values < _LEAST_VALUES:
+        return 0
+    return min(_MOST_CLUSTERS, n_events // _EVENTS_OF_CLUSTER)
 
 
 class Clusters(nn.Module):
@@ -39,8 +51,15 @@ class Clusters(nn.Module):
         self.register_buffer("centres", torch.zeros(n_clusters, n_values))
         self.register_buffer("log_shares", torch.zeros(n_clusters))
 
-    def fit(self, x: Tensor, weight: Tensor | None, seed: int) -> None:
-        """Find the centres in events (n_events, n), of which there are at least K, and their shares by weight."""
+    def fit(self, x: Tensor, weight: Tensor | None, seed: int, start: "Clusters | None" = None) -> None:
+        """Find the centres in events (n_events, n), of which there are at least K, and their shares by weight.
+
+        With a `start` the centres are its own, and the shares those of these events.
+        """
+        if start is not None:
+            self.centres.copy_(start.centres)
+            self.count(x, weight)
+            return
         from sklearn.cluster import MiniBatchKMeans  # takes a second, and only images need it
         from sklearn.decomposition import PCA
 
@@ -61,13 +80,16 @@ class Clusters(nn.Module):
         shares += shares.sum() / len(x) / len(shares)  # one event more, shared out
         self.log_shares.copy_((shares / shares.sum()).log())
 
-    def nearest(self, x: Tensor) -> Tensor:
-        """Return the number (batch,) of the nearest centre of events (batch, n)."""
-        return (self.centres.square().sum(1) / 2 - x @ self.centres.t()).argmin(dim=1)
+    def nearest(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """Return the number (batch,) of the centre nearest to events (batch, n), among `observed` values (batch, n)."""
+        if observed is None:
+            return (self.centres.square().sum(1) / 2 - x @ self.centres.t()).argmin(dim=1)
+        seen = observed.to(x.dtype)
+        return (seen @ self.centres.square().t() / 2 - (seen * x) @ self.centres.t()).argmin(dim=1)
 
-    def of(self, x: Tensor) -> Tensor:
+    def of(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """Return the clusters of events (batch, n) as conditions (batch, K): 1 for the nearest centre, else 0."""
-        return nn.functional.one_hot(self.nearest(x), len(self.centres)).to(x.dtype)
+        return nn.functional.one_hot(self.nearest(x, observed), len(self.centres)).to(x.dtype)
 
     def drawn(self, u: Tensor) -> Tensor:
         """Return clusters (batch, K) by the shares, of uniform numbers u (batch,) in [0, 1)."""
