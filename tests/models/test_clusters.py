@@ -10,7 +10,14 @@ from reverie.core.errors import InputError
 from reverie.models import GAN, FlowMatching, load_model
 from reverie.models.clusters import Clusters
 
-GAME = {"generator": "dcgan", "discriminator": "dcgan", "max_steps": 2, "n_checks": 1, "random_state": 0, "n_threads": 1}
+GAME = {
+    "generator": "dcgan",
+    "discriminator": "dcgan",
+    "max_steps": 2,
+    "n_checks": 1,
+    "random_state": 0,
+    "n_threads": 1,
+}
 TINY = {"width": 8, "n_evaluations": 4, "max_steps": 1, "n_checks": 0, "random_state": 0, "n_threads": 1}
 
 
@@ -79,7 +86,9 @@ def test_the_likelihood_of_an_untrained_model_is_that_of_the_noise_times_the_sha
 def test_samples_have_the_shares_of_the_clusters():
     """Of 2,048 samples, within 4.5 standard deviations of a binomial law: a false alarm in 50,000."""
     images = patterns(3000)[0].reshape(-1, 5, 8).numpy()
-    model = FlowMatching(**dict(TINY, max_steps=400, n_evaluations=16), batch_size=64, n_clusters=3, network="unet").fit(images)
+    model = FlowMatching(
+        **dict(TINY, max_steps=400, n_evaluations=16), batch_size=64, n_clusters=3, network="unet"
+    ).fit(images)
     clusters = model._velocity().clusters
     features = model.preprocessing_.features(model.sample(2048, random_state=1))
     found, share = clusters.of(features.flatten(1)).mean(0), clusters.log_shares.exp()

@@ -3,8 +3,8 @@ r"""Images one kind at a time: p(x) = sum_k p(k) p(x | k) with the clusters k of
 A network of all images at once has to tell out of noise which of them a point is to become. One that is given the
 cluster need not: a velocity field comes as far in a third of the steps (Bao et al., arXiv:2212.00362, for diffusion
 models), and the generator of a GAN, whose discriminator sees the cluster too, leaves out fewer kinds of images (Liu et
-al., arXiv:2006.10728). The shares p(k) are those of the training images by their weights, and a sample draws its cluster
-from them. Each image belongs to the cluster of the nearest centre, a function of the image, so that
+al., arXiv:2006.10728). The shares p(k) are those of the training images by their weights, and a sample draws its
+cluster from them. Each image belongs to the cluster of the nearest centre, a function of the image, so that
 
     log p(x) >= log p(k(x)) + log p(x | k(x))
 

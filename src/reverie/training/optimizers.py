@@ -62,7 +62,7 @@ Rule = Callable[[Tensor, Tensor, State, Group, Tensor], None]
 Maker = Callable[[list[Tensor], float, tuple[float, float]], Optimizer]
 _MOMENTUM, _RMS = 0.95, 0.2  # of Muon: mu, and the root mean square of a step in units of eta, as that of Adam's steps
 _LEAST = 16  # inputs and outputs of a layer whose weights Muon takes as a matrix
-_NEWTON_SCHULZ = 5 * ((3.4445, -4.7750, 2.0315),)  # a, b, c of each step, of Jordan et al.
+_N_STEPS, _A, _B, _C = 5, 3.4445, -4.7750, 2.0315  # of Newton and Schulz, by Jordan et al.
 
 
 class Muon(Optimizer):
@@ -70,7 +70,8 @@ class Muon(Optimizer):
 
     Parameters
     ----------
-    weights : To train. Those of at least 16 outputs and 16 inputs are matrices, of convolutions (outputs, inputs, places).
+    weights : To train. Those of at least 16 outputs and 16 inputs are matrices, (outputs, inputs, places) of
+        convolutions.
     lr : Step size in units of that of AdamW, > 0.
     betas : Of AdamW, for the other weights.
     """
@@ -92,7 +93,6 @@ class Muon(Optimizer):
                 if not _is_matrix(weight):
                     state.setdefault("step", torch.zeros((), dtype=torch.float32, device=weight.device))
                 _muon(weight, weight.grad, state, group, torch.tensor(group["lr"], dtype=torch.float64))
-
 
 
 OPTIMIZERS: dict[str, Maker] = {
@@ -218,13 +218,12 @@ def _muon(w: Tensor, g: Tensor, state: State, group: Group, rate: Tensor) -> Non
     is_tall = u.shape[0] > u.shape[1]
     x = u.t().contiguous() if is_tall else u
     x = x / (torch.linalg.vector_norm(x) + 1e-7)
-    square, turned = product(x, x.t()), None
-    for a, b, c in _NEWTON_SCHULZ:
-        if turned is not None:
-            square = product(product(factor, square), factor)
-        factor = torch.addmm(square, square, square, beta=b, alpha=c)
-        factor.diagonal().add_(a)
-        turned = factor if turned is None else product(factor, turned)
+    square = turned = product(x, x.t())
+    for k in range(_N_STEPS):
+        factor = torch.addmm(square, square, square, beta=_B, alpha=_C)
+        factor.diagonal().add_(_A)
+        turned = factor if k == 0 else product(factor, turned)
+        square = product(product(factor, square), factor)
     x = product(turned, x)
     size = rate * (_RMS * max(u.shape) ** 0.5)
     w.mul_(1 - rate * group["weight_decay"])

@@ -109,9 +109,9 @@ class FlowMatching(LikelihoodModel):
     batch_size : Events in a step; "auto" takes 512, of sets 128, of images 64, for trees 20,000, or all of fewer
         events. Trees see events of few rows up to 100 times, each time with other noise.
     max_steps : Gradient steps in the whole run, at least 1; of trees the most times at which they are fitted.
-    learning_rate : Step size, > 0; it falls to nearly nothing along a cosine. None takes 0.003 for the perceptron, 0.005
-        for images, 0.002 for periodic lattices, and 0.001 for other networks and for fewer than 2,000 training events.
-        The optimiser is AdamW, of 2,000 images and more Muon (`reverie.training.optimizers`).
+    learning_rate : Step size, > 0; it falls to nearly nothing along a cosine. None takes 0.003 for the perceptron,
+        0.005 for images, 0.002 for periodic lattices, and 0.001 for other networks and for fewer than 2,000 training
+        events. The optimiser is AdamW, of 2,000 images and more Muon (`reverie.training.optimizers`).
     weight_decay : Share of the step size by which each step shrinks the weights, >= 0.
     gradient_clip : Largest norm of the gradient in a step, > 0; longer ones are shortened to it.
     ema_decay : Decay per step of the average of the weights that is kept, in [0, 1); 0 keeps the last weights.

@@ -44,8 +44,8 @@ import torch
 from torch import Tensor, nn
 
 from reverie.core.errors import InputError
-from reverie.models.density_features import Coordinates
 from reverie.models.clusters import Clusters
+from reverie.models.density_features import Coordinates
 from reverie.models.flow_matching.path import in_turn, late
 from reverie.models.multiplicity import MultiplicityLaw
 from reverie.models.sets import moments_of_sets

@@ -104,9 +104,9 @@ def carried(
 
 
 def first_noise(network: Velocity, n: int, generator: torch.Generator) -> Tensor:
-    """Return the noise (n, u + k) of what is drawn before `n` events: of u = 0 or 1 uniform numbers, then k normal ones.
+    """Return the noise (n, u + k) of what is drawn before `n` events: u = 0 or 1 uniform, k normal numbers.
 
-    Of sets u gives the number of particles and k are the observables, of images in clusters u gives the cluster.
+    Of sets that is the number of particles, and k their observables; of images in clusters it is the cluster.
     """
     kind = {"generator": generator, "device": generator.device}
     parts = [torch.rand(n, 1, **kind)] if isinstance(network, VelocitySet) or network.clusters is not None else []
@@ -118,7 +118,7 @@ def first_noise(network: Velocity, n: int, generator: torch.Generator) -> Tensor
 def drawn(
     network: Velocity, noise: Tensor, condition: Tensor | None = None, *, n_evaluations: int, solver: str
 ) -> Tensor | None:
-    """Return what events are made given: of sets mask, observables and condition (batch, P + k + c), the first two drawn.
+    """Return what events are made given: of sets mask, observables and condition (batch, P + k + c), the former drawn.
 
     Of images in clusters that is a cluster, drawn too, and of all others the condition as it is.
 

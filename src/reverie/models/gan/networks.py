@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from reverie.core.errors import InputError
 from reverie.core.protocols import Transform
 from reverie.data.transforms import Particles
-from reverie.models.gan.kinematic_fit import KinematicFit
 from reverie.models.clusters import Clusters
+from reverie.models.gan.kinematic_fit import KinematicFit
 from reverie.models.multiplicity import MultiplicityLaw
 from reverie.networks.features import OutputHead, Whitening
 from reverie.networks.init import initialised
