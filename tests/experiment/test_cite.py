@@ -104,6 +104,14 @@ def test_the_watch_and_the_bag_are_cited_when_used():
     assert "srivastava2014" in method_keys(_config(generator="dcgan28", discriminator="dcgan28"), (28, 28))
 
 
+@pytest.mark.parametrize(("name", "key"), [("flow_matching", "bao2022"), ("gan", "liu2020")])
+def test_clusters_are_cited_where_a_training_came_to_some(name, key):
+    config = RunConfig(data="mnist", model={"name": name})
+    assert key in method_keys(config, (28, 28), None, {"n_clusters": 200})
+    assert key not in method_keys(config, (28, 28), None, {"n_clusters": 0})
+    assert key not in method_keys(config, (28, 28))
+
+
 def test_a_kinematic_fit_is_cited_where_there_are_observables():
     assert "nocedal2006" in method_keys(_config(observables=["mass"]), (6,))
     assert "nocedal2006" not in method_keys(_config(), (6,))

@@ -174,7 +174,7 @@ def test_a_loaded_game_knows_its_clusters(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [({}, 12), ({"n_clusters": 0}, 0), ({"generator": "mlp"}, 0), ({"periodic": True, "generator": "auto"}, 0)],
+    [({}, 24), ({"n_clusters": 0}, 0), ({"generator": "mlp"}, 0), ({"periodic": True, "generator": "auto"}, 0)],
 )
 def test_games_of_many_images_have_clusters_where_both_networks_are_convolutional(options, expected):
     images = np.random.default_rng(0).normal(size=(2400, 8, 8)).astype("f4")

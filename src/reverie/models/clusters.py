@@ -21,17 +21,15 @@ from torch import Tensor, nn
 __all__ = ["Clusters", "suited_clusters"]
 
 _MOST_EVENTS, _COMPONENTS, _STARTS = 20_000, 50, 3
-_LEAST_VALUES, _LEAST_EVENTS, _EVENTS_OF_CLUSTER, _MOST_CLUSTERS = 33, 2000, 200, 200
+_LEAST_VALUES, _LEAST_EVENTS = 33, 2000
 
 
-def suited_clusters(n_events: int, n_values: int) -> int:
-    """Return the clusters that suit so many images of so many values: one for every 200, at most 200.
+def suited_clusters(n_events: int, n_values: int, *, each: int, most: int) -> int:
+    """Return the clusters that suit so many images of so many values: one for `each` of them, at most `most`.
 
     Fewer than 2,000 images stay together, 0, and so do images of at most 32 values, of which log p can be exact.
     """
-    if n_events < _LEAST_EVENTS or n_values < _LEAST_VALUES:
-        return 0
-    return min(_MOST_CLUSTERS, n_events // _EVENTS_OF_CLUSTER)
+    return 0 if n_events < _LEAST_EVENTS or n_values < _LEAST_VALUES else min(most, n_events // each)
 
 
 class Clusters(nn.Module):

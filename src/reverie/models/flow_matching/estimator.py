@@ -281,7 +281,8 @@ class FlowMatching(LikelihoodModel):
                     "other events. Leave it at 'auto'."
                 )
             return min(int(self.n_clusters), n_events)
-        return suited_clusters(n_events, math.prod(self.preprocessing_.transform.output_shape)) if are_images else 0
+        n_values = math.prod(self.preprocessing_.transform.output_shape)
+        return suited_clusters(n_events, n_values, each=200, most=200) if are_images else 0
 
     def _rate(self) -> float:
         if self.learning_rate is not None:

@@ -159,7 +159,7 @@ class GAN(GenerativeModel):
         (discriminator rejection sampling, `reverie.models.gan.rejection`): "auto" and True say yes; images are never
         refused.
     n_clusters : clusters of images without conditions, each of which both players are given
-        (`reverie.models.clusters`). "auto" takes one for every 200 training images, up to 200, from 2,000 images on,
+        (`reverie.models.clusters`). "auto" takes one for every 100 training images, up to 500, from 2,000 images on,
         where both networks are "dcgan"; 0 takes none.
 
     Attributes
@@ -634,7 +634,8 @@ class GAN(GenerativeModel):
                     "others. Leave it at 'auto'."
                 )
             return min(int(self.n_clusters), n_events)
-        return suited_clusters(n_events, math.prod(self.preprocessing_.transform.output_shape)) if can else 0
+        n_values = math.prod(self.preprocessing_.transform.output_shape)
+        return suited_clusters(n_events, n_values, each=100, most=500) if can else 0
 
     def _rejection_steps(self) -> int:
         """Return how long the classifier of rejection sampling is trained at most; not at all for images."""
