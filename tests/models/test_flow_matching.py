@@ -27,6 +27,7 @@ from reverie.networks.init import initialised
 MEAN = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
 ROOT = torch.tensor([[1.5, 0.0, 0.0], [0.4, 0.3, 0.0], [-0.2, 0.1, 0.8]], dtype=torch.float64)
 COVARIANCE = ROOT @ ROOT.T
+TINY: dict[str, Any] = {"record_every": 1, "n_evaluations": 4, "random_state": 0, "n_threads": 1}
 
 
 class OfGaussian(Velocity):
@@ -716,6 +717,34 @@ def test_waves_are_seen_of_few_coordinates_and_fade_in():
             float(network.remainder(x, torch.full((1, 1), t, dtype=x.dtype), None).diff(dim=0).norm()) for t in (0, 1)
         ]
     assert differences[1] > 3 * differences[0]
+
+
+@pytest.mark.parametrize(
+    ("n", "shape", "options", "optimizer", "rate"),
+    [
+        (2400, (6, 6), {}, "Muon", 0.005),
+        (2400, (6, 6), {"learning_rate": 0.01}, "Muon", 0.01),
+        (300, (6, 6), {}, "AdamW", 0.001),
+        (2400, (6, 6), {"periodic": True}, "AdamW", 0.002),
+        (2400, (6,), {}, "AdamW", 0.003),
+    ],
+)
+def test_convolutions_of_many_images_take_steps_of_muon_and_resume_at_the_same_bits(n, shape, options, optimizer, rate):
+    def fresh():
+        return FlowMatching(**TINY | {"max_steps": 6, "width": 16, "n_checks": 1} | options)
+
+    X = np.random.default_rng(0).normal(size=(n, *shape)).astype("f4")
+    whole = fresh().fit(X)
+    assert type(whole._training.train_step.descent.optimizer).__name__ == optimizer
+    assert whole.resolved_.get("learning_rate", options.get("learning_rate")) == rate
+    broken, calls = fresh(), iter([False, False, True])
+    for _ in broken.iter_fit(X, stop=lambda: next(calls)):
+        pass
+    resumed = fresh()
+    for _ in resumed.iter_fit(X, resume=broken.training_state()):
+        pass
+    np.testing.assert_array_equal(resumed.sample(4, random_state=0), whole.sample(4, random_state=0))
+    assert (broken.sample(4, random_state=0) != whole.sample(4, random_state=0)).any()
 
 
 @pytest.mark.parametrize("network", [(64, 64), "residual", 3])

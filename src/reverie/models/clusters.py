@@ -87,7 +87,8 @@ class Clusters(nn.Module):
 
     def of(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """Return the clusters of events (batch, n) as conditions (batch, K): 1 for the nearest centre, else 0."""
-        return nn.functional.one_hot(self.nearest(x, observed), len(self.centres)).to(x.dtype)
+        numbers = torch.arange(len(self.centres), device=x.device)  # compared: `one_hot` would wait for the device
+        return (numbers == self.nearest(x, observed).unsqueeze(1)).to(x.dtype)
 
     def drawn(self, u: Tensor) -> Tensor:
         """Return clusters (batch, K) by the shares, of uniform numbers u (batch,) in [0, 1)."""
