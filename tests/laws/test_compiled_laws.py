@@ -64,7 +64,6 @@ CASES = {
     ),
     "flow matching, sets, attention": (lambda **o: FlowMatching(network="attention", width=8, n_blocks=1, **o), _sets),
     "flow matching, images": (lambda **o: FlowMatching(width=8, **o), _images),
-    "flow matching, clusters": (lambda **o: FlowMatching(width=8, n_clusters=3, **o), _images),
 }
 
 
