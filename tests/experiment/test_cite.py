@@ -107,8 +107,8 @@ def test_the_watch_and_the_bag_are_cited_when_used():
 @pytest.mark.parametrize(("name", "key"), [("flow_matching", "bao2022"), ("gan", "liu2020")])
 def test_clusters_are_cited_where_a_training_came_to_some(name, key):
     config = RunConfig(data="mnist", model={"name": name})
-    assert key in method_keys(config, (28, 28), None, {"n_clusters": 200})
-    assert key not in method_keys(config, (28, 28), None, {"n_clusters": 0})
+    assert key in method_keys(config, (28, 28), None, {"image_clusters": 200})
+    assert key not in method_keys(config, (28, 28), None, {"image_clusters": 0})
     assert key not in method_keys(config, (28, 28))
 
 

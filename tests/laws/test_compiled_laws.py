@@ -47,7 +47,7 @@ CASES = {
     "gan, augmented": (lambda **o: GAN(augmentation=0.5, **SMALL, **o), _numbers),
     "gan, augmented images": (lambda **o: GAN(augmentation=0.5, **SMALL, **o), _images),
     "dcgan": (lambda **o: GAN(objective="non_saturating", **o), _images),
-    "dcgan, clusters": (lambda **o: GAN(generator="dcgan", discriminator="dcgan", n_clusters=3, **o), _images),
+    "dcgan, clusters": (lambda **o: GAN(generator="dcgan", discriminator="dcgan", image_clusters=3, **o), _images),
     "ebm": (lambda **o: EBM(energy=(8,), **o), _numbers),
     "rbm": (lambda **o: RBM(n_hidden=30, method="pcd", **o), _bits),
     "rbm, gaussian": (lambda **o: RBM(n_hidden=6, method="pcd", **o), _numbers),

@@ -102,7 +102,7 @@ MODELS = {
         "table",
     ),
     "dcgan": (GAN(generator="dcgan", discriminator="dcgan", **TINY), "colour"),
-    "dcgan, clusters": (GAN(generator="dcgan", discriminator="dcgan", n_clusters=3, **TINY), "colour"),
+    "dcgan, clusters": (GAN(generator="dcgan", discriminator="dcgan", image_clusters=3, **TINY), "colour"),
     "gan, angles": (GAN(**SMALL), "angles"),
     "dcgan, no average": (GAN(generator="dcgan", discriminator="dcgan", ema_decay=0.0, **TINY), "colour"),
     "lattice, rmsprop": (GAN(optimizer="rmsprop", preprocessing="standardise", **TINY), "spins"),
@@ -170,7 +170,7 @@ MODELS |= {
         "sets",
     ),
     "flow matching, angles": (FlowMatching(width=8, n_evaluations=2, **TINY), "angles"),
-    "flow matching, clusters": (FlowMatching(width=8, n_evaluations=2, n_clusters=3, **TINY), "images"),
+    "flow matching, clusters": (FlowMatching(width=8, n_evaluations=2, image_clusters=3, **TINY), "images"),
     "flow matching, lattice": (FlowMatching(width=8, n_evaluations=2, solver="midpoint", **TINY), "few spins"),
 }
 STATES = {  # they can be found without data: no schema, no container, no run to resume

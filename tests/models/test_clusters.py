@@ -75,7 +75,7 @@ def test_the_likelihood_of_an_untrained_model_is_that_of_the_noise_times_the_sha
     """Its velocity knows no cluster, so the bound lacks the log of the share, and no more."""
     images = patterns(400)[0].reshape(-1, 5, 8).numpy().astype("f8")
     still = TINY | {"learning_rate": 1e-12, "preprocessing": "standardise", "network": "unet"}
-    known, plain = (FlowMatching(n_clusters=k, **still).fit(images) for k in (3, 0))
+    known, plain = (FlowMatching(image_clusters=k, **still).fit(images) for k in (3, 0))
     clusters = known._velocity().clusters
     share = clusters.log_share(clusters.of(known.preprocessing_.features(images).flatten(1))).numpy()
     assert np.ptp(share) > math.log(2)
@@ -87,7 +87,7 @@ def test_samples_have_the_shares_of_the_clusters():
     """Of 2,048 samples, within 4.5 standard deviations of a binomial law: a false alarm in 50,000."""
     images = patterns(3000)[0].reshape(-1, 5, 8).numpy()
     model = FlowMatching(
-        **dict(TINY, max_steps=400, n_evaluations=16), batch_size=64, n_clusters=3, network="unet"
+        **dict(TINY, max_steps=400, n_evaluations=16), batch_size=64, image_clusters=3, network="unet"
     ).fit(images)
     clusters = model._velocity().clusters
     features = model.preprocessing_.features(model.sample(2048, random_state=1))
@@ -104,33 +104,33 @@ def test_samples_have_the_shares_of_the_clusters():
         (2400, (5, 6), {}, 0),  # log p stays exact
         (2400, (6, 6), {"periodic": True}, 0),
         (2400, (6, 6), {"network": "mlp"}, 0),
-        (2400, (6, 6), {"n_clusters": 7}, 7),
-        (2400, (6, 6), {"n_clusters": 0}, 0),
+        (2400, (6, 6), {"image_clusters": 7}, 7),
+        (2400, (6, 6), {"image_clusters": 0}, 0),
         (2400, (36,), {}, 0),
     ],
 )
-def test_many_images_without_conditions_are_learnt_in_clusters(n, shape, options, expected):
+def test_many_images_without_conditions_are_learnt_iimage_clusters(n, shape, options, expected):
     images = np.random.default_rng(0).normal(size=(n, *shape)).astype("f4")
     model = FlowMatching(**TINY, **options).fit(images)
     clusters = getattr(model._velocity(), "clusters", None)
     assert (0 if clusters is None else len(clusters.centres)) == expected
-    assert model.resolved_.get("n_clusters", expected) == expected
+    assert model.resolved_.get("image_clusters", expected) == expected
 
 
 def test_images_with_conditions_have_no_clusters_and_asking_for_some_is_refused():
     images = np.random.default_rng(0).normal(size=(2400, 6, 6)).astype("f4")
     label = np.arange(2400) % 3
     assert FlowMatching(**TINY).fit(images, label)._velocity().clusters is None
-    with pytest.raises(InputError, match="Expected n_clusters=4 for images without conditions"):
-        FlowMatching(**TINY, n_clusters=4).fit(images, label)
-    with pytest.raises(InputError, match="Expected n_clusters=4 for images without conditions"):
-        FlowMatching(**TINY, n_clusters=4).fit(images.reshape(2400, 36))
+    with pytest.raises(InputError, match="Expected image_clusters=4 for images without conditions"):
+        FlowMatching(**TINY, image_clusters=4).fit(images, label)
+    with pytest.raises(InputError, match="Expected image_clusters=4 for images without conditions"):
+        FlowMatching(**TINY, image_clusters=4).fit(images.reshape(2400, 36))
 
 
 def test_a_start_gives_its_clusters_and_the_events_their_shares():
     x, kind = patterns(3000)
     images = x.reshape(-1, 5, 8).numpy()
-    options = TINY | {"network": "unet", "n_clusters": 3}
+    options = TINY | {"network": "unet", "image_clusters": 3}
     first = FlowMatching(**options).fit(images)
     model = FlowMatching(**options).fit(images[kind.numpy() != 2], start=first)
     before, after = first._velocity().clusters, model._velocity().clusters
@@ -152,7 +152,7 @@ def test_the_nearest_centre_among_observed_values_looks_at_these_alone():
 
 def test_both_players_of_a_game_are_given_the_cluster():
     images = patterns(3000)[0].reshape(-1, 5, 8).numpy()
-    model = GAN(n_clusters=3, **GAME).fit(images)
+    model = GAN(image_clusters=3, **GAME).fit(images)
     D, x = model._step.D, torch.zeros(3, 5, 8)
     assert float(D(x, condition=torch.eye(3)).detach().std()) > 0
     z = torch.zeros(3, model._step.settings.n_noise)
@@ -162,7 +162,7 @@ def test_both_players_of_a_game_are_given_the_cluster():
 
 def test_a_loaded_game_knows_its_clusters(tmp_path):
     images = patterns(3000)[0].reshape(-1, 5, 8).numpy()
-    model = GAN(n_clusters=3, **GAME).fit(images)
+    model = GAN(image_clusters=3, **GAME).fit(images)
     loaded = load_model(model.save(tmp_path / "model"))
     assert torch.equal(loaded.discriminate(images[:9]), model.discriminate(images[:9]))
     np.testing.assert_array_equal(loaded.sample(9, random_state=0), model.sample(9, random_state=0))
@@ -174,7 +174,7 @@ def test_a_loaded_game_knows_its_clusters(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [({}, 24), ({"n_clusters": 0}, 0), ({"generator": "mlp"}, 0), ({"periodic": True, "generator": "auto"}, 0)],
+    [({}, 24), ({"image_clusters": 0}, 0), ({"generator": "mlp"}, 0), ({"periodic": True, "generator": "auto"}, 0)],
 )
 def test_games_of_many_images_have_clusters_where_both_networks_are_convolutional(options, expected):
     images = np.random.default_rng(0).normal(size=(2400, 8, 8)).astype("f4")
@@ -186,5 +186,5 @@ def test_games_of_many_images_have_clusters_where_both_networks_are_convolutiona
 def test_games_with_conditions_have_no_clusters_and_asking_for_some_is_refused():
     images = np.random.default_rng(0).normal(size=(2400, 8, 8)).astype("f4")
     assert GAN(**GAME).fit(images, np.arange(2400) % 3)._samples_from().clusters is None
-    with pytest.raises(InputError, match="Expected n_clusters=4 for images without conditions"):
-        GAN(n_clusters=4, **GAME).fit(images, np.arange(2400) % 3)
+    with pytest.raises(InputError, match="Expected image_clusters=4 for images without conditions"):
+        GAN(image_clusters=4, **GAME).fit(images, np.arange(2400) % 3)

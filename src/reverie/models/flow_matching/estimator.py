@@ -90,7 +90,7 @@ class FlowMatching(LikelihoodModel):
     periodic : Whether opposite edges of an image touch; "auto" takes spins for periodic lattices, and fields of
         numbers or angles if their opposite edges differ by as little as neighbouring rows and columns do, unless the
         means at the sites differ (`reverie.data.inference`).
-    n_clusters : Clusters of images without conditions, each of which is learnt and drawn given its own; their log p is
+    image_clusters : Clusters of images without conditions, each of which is learnt and drawn given its own; their log p is
         a lower bound then (`reverie.models.clusters`). "auto" takes one for every 200 training images, up
         to 200, from 2,000 images of more than 32 pixels on; 0 takes none.
     n_evaluations : Evaluations of the network for a sample; more are more exact and slower. A likelihood takes six
@@ -150,7 +150,7 @@ class FlowMatching(LikelihoodModel):
         ("network", lambda value: value == "unet", "ronneberger2015"),
         ("network", lambda value: value == "trees", "jolicoeur2024"),
         ("network", lambda value: value == "unet", "liu2025muon"),
-        ("n_clusters", lambda value: value not in ("auto", 0), "bao2022"),
+        ("image_clusters", lambda value: value not in ("auto", 0), "bao2022"),
         ("network", lambda value: value in ("epic", "attention"), "buhmann2023"),
         ("network", lambda value: value == "attention", "lee2019"),
         ("stochasticity", lambda value: value > 0, "albergo2023stochastic"),
@@ -166,7 +166,7 @@ class FlowMatching(LikelihoodModel):
     depth: Annotated[int, Interval(1, 12)] = 5
     activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu"
     periodic: bool | Literal["auto"] = "auto"
-    n_clusters: Whole | Literal["auto"] = "auto"
+    image_clusters: Whole | Literal["auto"] = "auto"
     n_evaluations: Count = 32
     solver: Literal["auto", "euler", "midpoint", "heun", "rk4"] = "auto"
     stochasticity: NonNegative = 0.0
@@ -243,7 +243,7 @@ class FlowMatching(LikelihoodModel):
             "n_blocks": self._n_blocks(),
             "learning_rate": self._rate(),
             "solver": self._solver(),
-            "n_clusters": self._clusters,
+            "image_clusters": self._clusters,
         }
 
     def _network_name(self) -> str:
@@ -274,13 +274,13 @@ class FlowMatching(LikelihoodModel):
         """Return the clusters that images of this training are learnt in; 0 for none."""
         are_images = self._network_name() == "unet" and not self._is_periodic and self._conditions is None
         are_images = are_images and not circles_of(self.preprocessing_.transform)
-        if self.n_clusters != "auto":
-            if self.n_clusters and not are_images:
+        if self.image_clusters != "auto":
+            if self.image_clusters and not are_images:
                 raise InputError(
-                    f"Expected n_clusters={self.n_clusters} for images without conditions and edges that touch, got "
+                    f"Expected image_clusters={self.image_clusters} for images without conditions and edges that touch, got "
                     "other events. Leave it at 'auto'."
                 )
-            return min(int(self.n_clusters), n_events)
+            return min(int(self.image_clusters), n_events)
         n_values = math.prod(self.preprocessing_.transform.output_shape)
         return suited_clusters(n_events, n_values, each=200, most=200) if are_images else 0
 

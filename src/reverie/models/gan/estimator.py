@@ -158,7 +158,7 @@ class GAN(GenerativeModel):
     refine : whether a classifier trained on the finished generator accepts or refuses samples of a table
         (discriminator rejection sampling, `reverie.models.gan.rejection`): "auto" and True say yes; images are never
         refused.
-    n_clusters : clusters of images without conditions, each of which both players are given
+    image_clusters : clusters of images without conditions, each of which both players are given
         (`reverie.models.clusters`). "auto" takes one for every 100 training images, up to 500, from 2,000 images on,
         where both networks are "dcgan"; 0 takes none.
 
@@ -227,7 +227,7 @@ class GAN(GenerativeModel):
     bootstrap: bool | Literal["complete"] = False
     augmentation: Annotated[float, Interval(0, LARGEST)] | Literal["auto", "adaptive", "none"] = "auto"
     refine: bool | Literal["auto"] = "auto"
-    n_clusters: Whole | Literal["auto"] = "auto"
+    image_clusters: Whole | Literal["auto"] = "auto"
 
     @classmethod
     def cited_works(
@@ -256,7 +256,7 @@ class GAN(GenerativeModel):
             keys += {"projection": ["miyatokoyama2018"], "concatenate": ["mirza2014"]}.get(given["condition_mode"], [])
             keys += ["odena2017"] if given["auxiliary_weight"] > 0 else []
             keys += ["isola2017"] if given["reconstruction_weight"] > 0 else []
-        keys += ["liu2020", "miyatokoyama2018"] if given["n_clusters"] not in ("auto", 0) else []
+        keys += ["liu2020", "miyatokoyama2018"] if given["image_clusters"] not in ("auto", 0) else []
         keys += ["chen2020"] if given["symmetries"] else []
         keys += ["breiman1996"] if given["n_replicas"] > 1 and given["ensemble"] == "bag" else []
         keys += ["naeem2020", "meehan2020"] if given["validation_fraction"] > 0 and given["n_checks"] > 0 else []
@@ -620,20 +620,20 @@ class GAN(GenerativeModel):
             "periodic": self._is_periodic,
             "kinematic_fit": self._step.G.fit is not None,
             "refine": self._rejection_steps() > 0,
-            "n_clusters": self._clusters,
+            "image_clusters": self._clusters,
         }
 
     def _n_clusters(self, n_events: int) -> int:
         """Return the clusters that images of this training are learnt in; 0 for none."""
         players = [self._network_name(spec) for spec in (self.generator, self.discriminator)]
         can = players == ["dcgan"] * 2 and self._conditions is None and self.auxiliary_weight == 0
-        if self.n_clusters != "auto":
-            if self.n_clusters and not can:
+        if self.image_clusters != "auto":
+            if self.image_clusters and not can:
                 raise InputError(
-                    f"Expected n_clusters={self.n_clusters} for images without conditions and networks 'dcgan', got "
+                    f"Expected image_clusters={self.image_clusters} for images without conditions and networks 'dcgan', got "
                     "others. Leave it at 'auto'."
                 )
-            return min(int(self.n_clusters), n_events)
+            return min(int(self.image_clusters), n_events)
         n_values = math.prod(self.preprocessing_.transform.output_shape)
         return suited_clusters(n_events, n_values, each=100, most=500) if can else 0
 
