@@ -119,7 +119,9 @@ MODELS = {
     "gan, referee": _refereed,
     "gan, images of a label": lambda: GAN(**GAME).fit(*_digits()),
     "gan, convolutions": lambda: GAN(generator="dcgan", discriminator="dcgan", **GAME).fit(_digits(32)[0]),
-    "gan, clusters": lambda: GAN(generator="dcgan", discriminator="dcgan", image_clusters=5, **GAME).fit(_digits(32)[0]),
+    "gan, clusters": lambda: GAN(generator="dcgan", discriminator="dcgan", image_clusters=5, **GAME).fit(
+        _digits(32)[0]
+    ),
     "gan, lattices of a label": lambda: GAN(periodic=True, **GAME).fit(np.sign(_digits(16)[0] - 7.5), _digits(16)[1]),
     "gan, image to image": lambda: GAN(generator="unet", **GAME).fit(_digits(16)[0], _digits(16)[0][:, ::-1].copy()),
     "gan, kinematic fit": lambda: GAN(observables=["delta_r"], generator=(8,), **GAME).fit(_muons()),
