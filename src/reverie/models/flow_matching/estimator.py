@@ -90,9 +90,9 @@ class FlowMatching(LikelihoodModel):
     periodic : Whether opposite edges of an image touch; "auto" takes spins for periodic lattices, and fields of
         numbers or angles if their opposite edges differ by as little as neighbouring rows and columns do, unless the
         means at the sites differ (`reverie.data.inference`).
-    image_clusters : Clusters of images without conditions, each of which is learnt and drawn given its own; their log p is
-        a lower bound then (`reverie.models.clusters`). "auto" takes one for every 200 training images, up
-        to 200, from 2,000 images of more than 32 pixels on; 0 takes none.
+    image_clusters : Clusters of images without conditions, each of which is learnt and drawn given its own; their log p
+        is a lower bound then (`reverie.models.clusters`). "auto" takes one for every 200 training images, up to 200,
+        from 2,000 images of more than 32 pixels on; 0 takes none.
     n_evaluations : Evaluations of the network for a sample; more are more exact and slower. A likelihood takes six
         times as many, each with its derivatives, of more than 32 features three times as many.
     solver : Of the differential equation: "euler", "midpoint", "heun" or "rk4"; "auto" takes "rk4" for sets, whose
@@ -277,8 +277,8 @@ class FlowMatching(LikelihoodModel):
         if self.image_clusters != "auto":
             if self.image_clusters and not are_images:
                 raise InputError(
-                    f"Expected image_clusters={self.image_clusters} for images without conditions and edges that touch, got "
-                    "other events. Leave it at 'auto'."
+                    f"Expected image_clusters={self.image_clusters} for images without conditions and edges that touch, "
+                    "got other events. Leave it at 'auto'."
                 )
             return min(int(self.image_clusters), n_events)
         n_values = math.prod(self.preprocessing_.transform.output_shape)
