@@ -277,8 +277,8 @@ class FlowMatching(LikelihoodModel):
         if self.image_clusters != "auto":
             if self.image_clusters and not are_images:
                 raise InputError(
-                    f"Expected image_clusters={self.image_clusters} for images without conditions and edges that touch, "
-                    "got other events. Leave it at 'auto'."
+                    f"Expected image_clusters={self.image_clusters} for images without conditions and edges that touch,"
+                    " got other events. Leave it at 'auto'."
                 )
             return min(int(self.image_clusters), n_events)
         n_values = math.prod(self.preprocessing_.transform.output_shape)

@@ -630,8 +630,8 @@ class GAN(GenerativeModel):
         if self.image_clusters != "auto":
             if self.image_clusters and not can:
                 raise InputError(
-                    f"Expected image_clusters={self.image_clusters} for images without conditions and networks 'dcgan', "
-                    "got others. Leave it at 'auto'."
+                    f"Expected image_clusters={self.image_clusters} for images without conditions and networks 'dcgan',"
+                    " got others. Leave it at 'auto'."
                 )
             return min(int(self.image_clusters), n_events)
         n_values = math.prod(self.preprocessing_.transform.output_shape)
