@@ -123,6 +123,9 @@ def test_images_with_conditions_have_no_clusters_and_asking_for_some_is_refused(
     assert FlowMatching(**TINY).fit(images, label)._velocity().clusters is None
     with pytest.raises(InputError, match="Expected image_clusters=4 for images without conditions"):
         FlowMatching(**TINY, image_clusters=4).fit(images, label)
+    with pytest.raises(InputError, match="image_clusters"):
+        FlowMatching(**TINY, image_clusters=1001).fit(images)
+    assert len(FlowMatching(**TINY, image_clusters=1000).fit(images[:300])._velocity().clusters.centres) == 150
     with pytest.raises(InputError, match="Expected image_clusters=4 for images without conditions"):
         FlowMatching(**TINY, image_clusters=4).fit(images.reshape(2400, 36))
 

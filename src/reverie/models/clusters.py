@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Clusters", "suited_clusters"]
+__all__ = ["MOST_CLUSTERS", "Clusters", "suited_clusters"]
 
 _MOST_EVENTS, _COMPONENTS, _STARTS = 20_000, 50, 3
 _LEAST_VALUES, _LEAST_EVENTS = 33, 2000
+MOST_CLUSTERS = 1000  # that can be asked for
 
 
 def suited_clusters(n_events: int, n_values: int, *, each: int, most: int) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share, Whole
+from reverie.core.arguments import Count, Interval, NonNegative, Positive, Share
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import child_generator, child_seed
@@ -27,7 +27,7 @@ from reverie.data.lazy import LazyRows, lazily
 from reverie.data.observables import resolve_observables
 from reverie.data.transforms import Chain, Dequantise
 from reverie.models.base import N_SCORED, Called
-from reverie.models.clusters import suited_clusters
+from reverie.models.clusters import MOST_CLUSTERS, suited_clusters
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing, narrow_noise
 from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
 from reverie.models.flow_matching.networks import (
@@ -92,7 +92,7 @@ class FlowMatching(LikelihoodModel):
         means at the sites differ (`reverie.data.inference`).
     image_clusters : Clusters of images without conditions, each of which is learnt and drawn given its own; their log p
         is a lower bound then (`reverie.models.clusters`). "auto" takes one for every 200 training images, up to 200,
-        from 2,000 images of more than 32 pixels on; 0 takes none.
+        from 2,000 images of more than 32 pixels on; 0 takes none, and 1,000 are the most.
     n_evaluations : Evaluations of the network for a sample; more are more exact and slower. A likelihood takes six
         times as many, each with its derivatives, of more than 32 features three times as many.
     solver : Of the differential equation: "euler", "midpoint", "heun" or "rk4"; "auto" takes "rk4" for sets, whose
@@ -166,7 +166,7 @@ class FlowMatching(LikelihoodModel):
     depth: Annotated[int, Interval(1, 12)] = 5
     activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu"
     periodic: bool | Literal["auto"] = "auto"
-    image_clusters: Whole | Literal["auto"] = "auto"
+    image_clusters: Annotated[int, Interval(0, MOST_CLUSTERS)] | Literal["auto"] = "auto"
     n_evaluations: Count = 32
     solver: Literal["auto", "euler", "midpoint", "heun", "rk4"] = "auto"
     stochasticity: NonNegative = 0.0
@@ -280,7 +280,7 @@ class FlowMatching(LikelihoodModel):
                     f"Expected image_clusters={self.image_clusters} for images without conditions and edges that touch,"
                     " got other events. Leave it at 'auto'."
                 )
-            return min(int(self.image_clusters), n_events)
+            return min(int(self.image_clusters), n_events // 2)
         n_values = math.prod(self.preprocessing_.transform.output_shape)
         return suited_clusters(n_events, n_values, each=200, most=200) if are_images else 0
 
@@ -362,9 +362,8 @@ class FlowMatching(LikelihoodModel):
         network, (x, c) = cast("Velocity", self._networks()["velocity"]), self._blank_rows()
         if isinstance(network, VelocitySet) and c is not None:
             c = torch.cat([c, c.new_zeros(len(c), network.n_observables)], dim=1)
-        if isinstance(network, Velocity) and network.clusters is not None:
-            c = network.clusters.drawn(torch.zeros(2))
         x = x.new_zeros(2, network.coordinates.n_lines + len(network.coordinates.circles))
+        c = network.clusters.drawn(x[:, 0]) if network.clusters is not None else c
         return {"velocity": (network, () if isinstance(network, TreeVelocity) else (x, x[:, :1], c))}
 
     def _train_step(self, networks: dict[str, nn.Module], train: Mapping[str, Tensor]) -> TrainStep:

@@ -27,7 +27,7 @@ from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows, lazily
 from reverie.data.observables import resolve_observables
 from reverie.models.base import N_SCORED, Called, GenerativeModel
-from reverie.models.clusters import Clusters, suited_clusters
+from reverie.models.clusters import MOST_CLUSTERS, Clusters, suited_clusters
 from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
 from reverie.models.gan.augmentation import LARGEST
 from reverie.models.gan.completion import Search, completed
@@ -160,7 +160,7 @@ class GAN(GenerativeModel):
         refused.
     image_clusters : clusters of images without conditions, each of which both players are given
         (`reverie.models.clusters`). "auto" takes one for every 100 training images, up to 500, from 2,000 images on,
-        where both networks are "dcgan"; 0 takes none.
+        where both networks are "dcgan"; 0 takes none, and 1,000 are the most.
 
     Attributes
     ----------
@@ -227,7 +227,7 @@ class GAN(GenerativeModel):
     bootstrap: bool | Literal["complete"] = False
     augmentation: Annotated[float, Interval(0, LARGEST)] | Literal["auto", "adaptive", "none"] = "auto"
     refine: bool | Literal["auto"] = "auto"
-    image_clusters: Whole | Literal["auto"] = "auto"
+    image_clusters: Annotated[int, Interval(0, MOST_CLUSTERS)] | Literal["auto"] = "auto"
 
     @classmethod
     def cited_works(
@@ -633,7 +633,7 @@ class GAN(GenerativeModel):
                     f"Expected image_clusters={self.image_clusters} for images without conditions and networks 'dcgan',"
                     " got others. Leave it at 'auto'."
                 )
-            return min(int(self.image_clusters), n_events)
+            return min(int(self.image_clusters), n_events // 2)
         n_values = math.prod(self.preprocessing_.transform.output_shape)
         return suited_clusters(n_events, n_values, each=100, most=500) if can else 0
 
