@@ -20,9 +20,9 @@ labels, p(x | y); 10,000 digits of each are shown to the judge.
 Real training digits against test digits stand beside each figure. Seconds are those of the processor, for training
 and for drawing: the run takes as long on one idle core, whatever else a machine is busy with.
 
-Of the GAN, learning rate, penalty, depth and the dense layer of the discriminator were chosen on held-out training
-digits with seed 100; its width after a look at seed 0 on the test digits. Quote other seeds. Of flow matching nothing
-was chosen on the test digits; training digits that were held out served.
+Of the GAN, learning rate, penalty, depth, clusters and the dense layer of the discriminator were chosen on held-out
+training digits with seed 100; its width after a look at seed 0 on the test digits. Quote other seeds. Of flow matching
+nothing was chosen on the test digits; training digits that were held out served.
 
 References
 ----------

@@ -92,7 +92,9 @@ def test_samples_have_the_shares_of_the_clusters():
     clusters = model._velocity().clusters
     features = model.preprocessing_.features(model.sample(2048, random_state=1))
     found, share = clusters.of(features.flatten(1)).mean(0), clusters.log_shares.exp()
-    assert ((found - share).abs() / (share * (1 - share) / 2048).sqrt()).max() < 4.5
+    spread = (share * (1 - share) / 2048).sqrt()
+    assert ((found - share).abs() / spread).max() < 4.5
+    assert ((found - 1 / 3).abs() / spread).max() > 4.5  # the twin: clusters drawn equally often
 
 
 @pytest.mark.parametrize(

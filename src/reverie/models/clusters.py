@@ -1,9 +1,9 @@
 r"""Images one kind at a time: p(x) = sum_k p(k) p(x | k) with the clusters k of k-means.
 
 A network of all images at once has to tell out of noise which of them a point is to become. One that is given the
-cluster need not: a velocity field comes as far in a third of the steps (Bao et al., arXiv:2212.00362, for diffusion
-models), and the generator of a GAN, whose discriminator sees the cluster too, leaves out fewer kinds of images (Liu et
-al., arXiv:2006.10728). The shares p(k) are those of the training images by their weights, and a sample draws its
+cluster need not: a velocity field comes nearer in as many steps (Bao et al., arXiv:2212.00362, for diffusion models),
+and the generator of a GAN, whose discriminator sees the cluster too, leaves out fewer kinds of images (Liu et al.,
+arXiv:2006.10728). The shares p(k) are those of the training images by their weights, and a sample draws its
 cluster from them. Each image belongs to the cluster of the nearest centre, a function of the image, so that
 
     log p(x) >= log p(k(x)) + log p(x | k(x))
@@ -14,23 +14,46 @@ Centres are sought among the first principal components of some thousand images.
 which all images have their own distance, so that the nearest is the same in the plane as among all pixels.
 """
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["MOST_CLUSTERS", "Clusters", "suited_clusters"]
+from reverie.core.errors import InputError
+from reverie.models.training_run import FEW_EVENTS
 
-_MOST_EVENTS, _COMPONENTS, _STARTS = 20_000, 50, 3
-_LEAST_VALUES, _LEAST_EVENTS = 33, 2000
+__all__ = ["MOST_CLUSTERS", "Clusters", "number_of_clusters"]
+
 MOST_CLUSTERS = 1000  # that can be asked for
+_MOST_EVENTS, _COMPONENTS, _STARTS = 20_000, 50, 3  # events among which centres are sought, and how
+_LEAST_VALUES = 33  # of an image: log p of smaller ones can be exact
 
 
-def suited_clusters(n_events: int, n_values: int, *, each: int, most: int) -> int:
-    """Return the clusters that suit so many images of so many values: one for `each` of them, at most `most`.
+def number_of_clusters(
+    asked: int | Literal["auto"], n_events: int, n_values: int, *, each: int, most: int, learns: str, can: bool
+) -> int:
+    """Return in how many clusters images are learnt, 0 for none.
 
-    Fewer than 2,000 images stay together, 0, and so do images of at most 32 values, of which log p can be exact.
+    Parameters
+    ----------
+    asked : Number in 0 ... `MOST_CLUSTERS`, of which at most half of the events are taken, or "auto": one for `each` of
+        the images, at most `most`, and none of fewer than 2,000 images or of images of at most 32 values.
+    n_events, n_values : Number of the images, and of the values of one.
+    each, most : What suits the model, by "auto".
+    learns : What the model learns in clusters, in words; `can` tells whether these events are such.
+
+    Raises
+    ------
+    InputError
+        Where clusters are asked for and the model does not learn these events in any.
     """
-    return 0 if n_events < _LEAST_EVENTS or n_values < _LEAST_VALUES else min(most, n_events // each)
+    if asked == "auto":
+        is_few = n_events < FEW_EVENTS or n_values < _LEAST_VALUES
+        return 0 if is_few or not can else min(most, n_events // each)
+    if asked and not can:
+        raise InputError(f"Expected image_clusters={asked} for {learns}, got others. Leave it at 'auto'.")
+    return min(int(asked), n_events // 2)
 
 
 class Clusters(nn.Module):
@@ -40,6 +63,11 @@ class Clusters(nn.Module):
     ----------
     n_clusters : Number of clusters K.
     n_values : Values of an event, n.
+
+    Attributes
+    ----------
+    centres : (K, n), in the features of the events; zero until `fit`.
+    log_shares : (K,), logarithms of the shares p(k).
     """
 
     centres: Tensor  # (K, n)
@@ -51,9 +79,14 @@ class Clusters(nn.Module):
         self.register_buffer("log_shares", torch.zeros(n_clusters))
 
     def fit(self, x: Tensor, weight: Tensor | None, seed: int, start: "Clusters | None" = None) -> None:
-        """Find the centres in events (n_events, n), of which there are at least K, and their shares by weight.
+        """Find the centres in events, and the share of each.
 
-        With a `start` the centres are its own, and the shares those of these events.
+        Parameters
+        ----------
+        x : Events (n_events, n), at least K.
+        weight : Their weights (n_events,), or None.
+        seed : Of the start of k-means.
+        start : Clusters whose centres are taken over; only the shares are then those of these events.
         """
         if start is not None:
             self.centres.copy_(start.centres)

@@ -83,16 +83,17 @@ class Muon(Optimizer):
     def step(self, closure: None = None) -> None:  # noqa: ARG002  # pyrefly: ignore[bad-override] - none is called
         """Take a step along the gradients that are there."""
         for group in self.param_groups:
+            rate = torch.tensor(group["lr"], dtype=torch.float64)
             for weight in group["params"]:
                 if weight.grad is None:
                     continue
                 state = self.state[weight]
-                names = ["momentum"] if _is_matrix(weight) else ["exp_avg", "exp_avg_sq"]
-                for name in names if not state else ():
-                    state[name] = torch.zeros_like(weight)
-                if not _is_matrix(weight):
-                    state.setdefault("step", torch.zeros((), dtype=torch.float32, device=weight.device))
-                _muon(weight, weight.grad, state, group, torch.tensor(group["lr"], dtype=torch.float64))
+                if not state and _is_matrix(weight):
+                    state["momentum"] = torch.zeros_like(weight)
+                elif not state:
+                    state["step"] = torch.zeros((), dtype=torch.float32, device=weight.device)
+                    state |= {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
+                _muon(weight, weight.grad, state, group, rate)
 
 
 OPTIMIZERS: dict[str, Maker] = {

@@ -27,7 +27,7 @@ from reverie.data.lazy import LazyRows, lazily
 from reverie.data.observables import resolve_observables
 from reverie.data.transforms import Chain, Dequantise
 from reverie.models.base import N_SCORED, Called
-from reverie.models.clusters import MOST_CLUSTERS, suited_clusters
+from reverie.models.clusters import MOST_CLUSTERS, number_of_clusters
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing, narrow_noise
 from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
 from reverie.models.flow_matching.networks import (
@@ -274,15 +274,9 @@ class FlowMatching(LikelihoodModel):
         """Return the clusters that images of this training are learnt in; 0 for none."""
         are_images = self._network_name() == "unet" and not self._is_periodic and self._conditions is None
         are_images = are_images and not circles_of(self.preprocessing_.transform)
-        if self.image_clusters != "auto":
-            if self.image_clusters and not are_images:
-                raise InputError(
-                    f"Expected image_clusters={self.image_clusters} for images without conditions and edges that touch,"
-                    " got other events. Leave it at 'auto'."
-                )
-            return min(int(self.image_clusters), n_events // 2)
         n_values = math.prod(self.preprocessing_.transform.output_shape)
-        return suited_clusters(n_events, n_values, each=200, most=200) if are_images else 0
+        how = {"learns": "images without conditions and edges that touch", "can": are_images}
+        return number_of_clusters(self.image_clusters, n_events, n_values, each=200, most=200, **how)
 
     def _rate(self) -> float:
         if self.learning_rate is not None:

@@ -27,7 +27,7 @@ from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows, lazily
 from reverie.data.observables import resolve_observables
 from reverie.models.base import N_SCORED, Called, GenerativeModel
-from reverie.models.clusters import MOST_CLUSTERS, Clusters, suited_clusters
+from reverie.models.clusters import MOST_CLUSTERS, Clusters, number_of_clusters
 from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
 from reverie.models.gan.augmentation import LARGEST
 from reverie.models.gan.completion import Search, completed
@@ -627,15 +627,9 @@ class GAN(GenerativeModel):
         """Return the clusters that images of this training are learnt in; 0 for none."""
         players = [self._network_name(spec) for spec in (self.generator, self.discriminator)]
         can = players == ["dcgan"] * 2 and self._conditions is None and self.auxiliary_weight == 0
-        if self.image_clusters != "auto":
-            if self.image_clusters and not can:
-                raise InputError(
-                    f"Expected image_clusters={self.image_clusters} for images without conditions and networks 'dcgan',"
-                    " got others. Leave it at 'auto'."
-                )
-            return min(int(self.image_clusters), n_events // 2)
         n_values = math.prod(self.preprocessing_.transform.output_shape)
-        return suited_clusters(n_events, n_values, each=100, most=500) if can else 0
+        how = {"learns": "images without conditions and networks 'dcgan'", "can": can}
+        return number_of_clusters(self.image_clusters, n_events, n_values, each=100, most=500, **how)
 
     def _rejection_steps(self) -> int:
         """Return how long the classifier of rejection sampling is trained at most; not at all for images."""
