@@ -27,20 +27,20 @@ __all__ = ["MOST_CLUSTERS", "Clusters", "number_of_clusters"]
 
 MOST_CLUSTERS = 1000  # that can be asked for
 _MOST_EVENTS, _COMPONENTS, _STARTS = 20_000, 50, 3  # events among which centres are sought, and how
+_EACH, _MOST = 100, 500  # images of a cluster, and clusters, that are taken unasked
 _LEAST_VALUES = 33  # of an image: log p of smaller ones can be exact
 
 
 def number_of_clusters(
-    asked: int | Literal["auto"], n_events: int, n_values: int, *, each: int, most: int, learns: str, can: bool
+    asked: int | Literal["auto"], n_events: int, n_values: int, *, learns: str, can: bool
 ) -> int:
     """Return in how many clusters images are learnt, 0 for none.
 
     Parameters
     ----------
-    asked : Number in 0 ... `MOST_CLUSTERS`, of which at most half of the events are taken, or "auto": one for `each` of
-        the images, at most `most`, and none of fewer than 2,000 images or of images of at most 32 values.
+    asked : Number in 0 ... `MOST_CLUSTERS`, of which at most half of the events are taken, or "auto": one for every 100
+        images, at most 500, and none of fewer than 2,000 images or of images of at most 32 values.
     n_events, n_values : Number of the images, and of the values of one.
-    each, most : What suits the model, by "auto".
     learns : What the model learns in clusters, in words; `can` tells whether these events are such.
 
     Raises
@@ -50,7 +50,7 @@ def number_of_clusters(
     """
     if asked == "auto":
         is_few = n_events < FEW_EVENTS or n_values < _LEAST_VALUES
-        return 0 if is_few or not can else min(most, n_events // each)
+        return 0 if is_few or not can else min(_MOST, n_events // _EACH)
     if asked and not can:
         raise InputError(f"Expected image_clusters={asked} for {learns}, got others. Leave it at 'auto'.")
     return min(int(asked), n_events // 2)
@@ -129,6 +129,10 @@ class Clusters(nn.Module):
         below = self.log_shares.double().exp().cumsum(dim=0)
         number = (u.double().unsqueeze(1) >= below / below[-1]).sum(dim=1, keepdim=True)
         return (torch.arange(len(below), device=u.device) == number).to(u.dtype)
+
+    def centre(self, condition: Tensor) -> Tensor:
+        """Return the centres (batch, n) of clusters (batch, K)."""
+        return condition @ self.centres.to(condition.dtype)
 
     def log_share(self, condition: Tensor) -> Tensor:
         """Return log p(k), (batch,), of clusters (batch, K)."""

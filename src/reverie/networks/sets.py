@@ -177,13 +177,16 @@ class SetTrunk(nn.Module):
 class SetDiscriminator(nn.Module):
     """Sets as arrays whose last column is the mask, and what is shown beside them, to logits, for a GAN.
 
-    The mask is taken as given: no gradient goes through it, and none to what is padding.
+    The mask is taken as given: no gradient goes through it, and none to what is padding. With y_ij feature j of particle
+    i, the means <y_j> and <y_j y_k> over the particles of a set can stand among the numbers of the whole set: particles
+    that are correlated, such as along a common axis, show in how these scatter, which pooled features show weakened.
 
     Parameters
     ----------
     n_features : Features of a particle, F.
     n_observables : Observables of a set that are shown beside it.
     n_condition : Numbers of the condition of a set, after the mask; 0 for none.
+    sees_means : Whether it is given these F (F + 3) / 2 means.
     mode : How the condition enters: "projection" (V c) . phi, see `reverie.networks.conditional`, or "concatenate".
     size, width, n_layers, kind, activation : As in `SetTrunk`.
     """
@@ -195,6 +198,7 @@ class SetDiscriminator(nn.Module):
         size: int,
         n_observables: int = 0,
         n_condition: int = 0,
+        sees_means: bool = True,
         mode: str = "projection",
         width: int = 128,
         n_layers: int = 3,
@@ -204,7 +208,8 @@ class SetDiscriminator(nn.Module):
         super().__init__()
         self.size, self.n_condition = size, n_condition
         self.is_joined = mode == "concatenate" and n_condition > 0
-        n_global = n_observables + n_condition * self.is_joined
+        self.sees_means = sees_means
+        n_global = n_observables + n_condition * self.is_joined + sees_means * n_features * (n_features + 3) // 2
         sizes = {"size": size, "width": width, "n_layers": n_layers, "kind": kind, "activation": activation}
         self.trunk = SetTrunk(n_features, n_global, **sizes)
         self.features = nn.Sequential(nn.Linear(3 * width, width), make_activation(activation))
@@ -213,10 +218,13 @@ class SetDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, observables: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Return logits (batch, 1) of sets (batch, P, F + 1), observables (batch, k) and [mask, condition]."""
-        mask = x[..., -1].detach()
+        y, mask = x[..., :-1], x[..., -1].detach()
         c = None if condition is None or not self.n_condition else condition[:, self.size :]
         given = [part for part in (observables, c if self.is_joined else None) if part is not None]
-        phi = self.features(self.trunk.pooled(x[..., :-1], mask, torch.cat(given, dim=1) if given else None))
+        if self.sees_means:
+            j, k = torch.triu_indices(y.shape[-1], y.shape[-1], device=y.device)
+            given.append(mean_of(torch.cat([y, y[..., j] * y[..., k]], dim=2), mask))
+        phi = self.features(self.trunk.pooled(y, mask, torch.cat(given, dim=1) if given else None))
         return self.head(phi, None if self.is_joined else c)
 
 

@@ -91,7 +91,7 @@ class FlowMatching(LikelihoodModel):
         numbers or angles if their opposite edges differ by as little as neighbouring rows and columns do, unless the
         means at the sites differ (`reverie.data.inference`).
     image_clusters : Clusters of images without conditions, each of which is learnt and drawn given its own; their log p
-        is a lower bound then (`reverie.models.clusters`). "auto" takes one for every 200 training images, up to 200,
+        is a lower bound then (`reverie.models.clusters`). "auto" takes one for every 100 training images, up to 500,
         from 2,000 images of more than 32 pixels on; 0 takes none, and 1,000 are the most.
     n_evaluations : Evaluations of the network for a sample; more are more exact and slower. A likelihood takes six
         times as many, each with its derivatives, of more than 32 features three times as many.
@@ -276,7 +276,7 @@ class FlowMatching(LikelihoodModel):
         are_images = are_images and not circles_of(self.preprocessing_.transform)
         n_values = math.prod(self.preprocessing_.transform.output_shape)
         how = {"learns": "images without conditions and edges that touch", "can": are_images}
-        return number_of_clusters(self.image_clusters, n_events, n_values, each=200, most=200, **how)
+        return number_of_clusters(self.image_clusters, n_events, n_values, **how)
 
     def _rate(self) -> float:
         if self.learning_rate is not None:

@@ -66,7 +66,7 @@ __all__ = [
     "unet_width",
 ]
 
-EDITION = 5  # of the networks that are trained now; models that were saved without one have the first
+EDITION = 6  # of the networks that are trained now; models that were saved without one have the first
 _LATE = 2.0  # power with which times come closer towards the events
 _LATE_OF_SETS = 1.5  # the same for the steps of a solver with sets
 _FEW, _SOME = 3, 32  # coordinates on lines up to which all waves are seen, and the slower ones; all learn many by heart
@@ -169,7 +169,7 @@ class VelocityMLP(Velocity):
     n_blocks : Residual blocks, of two layers each.
     activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
     sees_missing : Whether coordinates may be NaN. They count as zero, and what is missing is a part of the condition.
-    edition : 5, or an earlier one for models that were saved before: 1 has no waves and equal times, nor has
+    edition : 6, or an earlier one for models that were saved before: 1 has no waves and equal times, nor has
         2 for more than three coordinates.
     """
 
@@ -270,7 +270,8 @@ class VelocityUNet(Velocity):
     width : Channels on the finest grid; twice as many on the next, and four times on those after.
     activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
     periodic : Whether opposite edges touch.
-    edition : 5, or that of a model that was saved before. Up to 4 the cells of lattices become channels as those of
+    edition : 6, or that of a model that was saved before. Up to 5 the number of a cluster stands beside the time, and
+        its centre is not seen. Up to 4 the cells of lattices become channels as those of
         images do. The network of 1 folds no cells, has no attention, and narrows features on the finer grid, for five
         times the arithmetic on images of 28 x 28.
 
@@ -303,7 +304,8 @@ class VelocityUNet(Velocity):
             )
         n_vector = 0 if condition_shape is None or self.is_image_condition else math.prod(condition_shape)
         if n_clusters and condition_shape is None:
-            n_vector, self.clusters = n_clusters, Clusters(n_clusters, coordinates.n)
+            self.clusters = Clusters(n_clusters, coordinates.n)
+            n_vector, n_planes = (0, self.shape[0]) if edition > 5 else (n_clusters, 0)
         n_embedding, conv = 4 * width, CircularConv2d if periodic else nn.Conv2d
         self.embedding = _Embedding(n_vector, n_embedding, activation)
         self.activation, self.edition = make_activation(activation), edition
@@ -337,12 +339,14 @@ class VelocityUNet(Velocity):
 
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         """Return F (batch, n); see `Velocity`."""
-        is_vector = condition is not None and not self.is_image_condition
-        e = self.activation(self.embedding(t, condition.flatten(1) if condition is not None and is_vector else None))
+        vector, beside = (None, condition) if self.is_image_condition else (condition, None)
+        if condition is not None and self.clusters is not None and self.edition > 5:
+            vector, beside = None, self.clusters.centre(condition)
+        e = self.activation(self.embedding(t, None if vector is None else vector.flatten(1)))
         seen = torch.cat([x.cos(), x.sin()], dim=1) if self.coordinates.circles else x
         image = seen.reshape(-1, *self.shape)
-        if condition is not None and self.is_image_condition:
-            image = torch.cat([image, condition.reshape(len(x), -1, *self.shape[1:])], dim=1)
+        if beside is not None:
+            image = torch.cat([image, beside.reshape(len(x), -1, *self.shape[1:])], dim=1)
         if self.fold > 1:
             _, height, breadth = self.shape
             image = nn.functional.pad(image, (0, -breadth % self.fold, 0, -height % self.fold))

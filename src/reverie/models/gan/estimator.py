@@ -67,7 +67,7 @@ from reverie.training.optimizers import OPTIMIZER_WORKS
 
 __all__ = ["GAN"]
 
-_EDITION = 2  # of the networks that are trained now; up to 1 the discriminator of sets had SiLU
+_EDITION = 3  # of the networks that are trained now; up to 2 the discriminator of sets saw no means, and in 1 had SiLU
 _FAKES_PER_EVENT, _FEWEST_FAKES, _MOST_FAKES = 16, 20_000, 200_000  # that rejection sampling learns from
 _MOST_REJECTION_STEPS = 4000
 _PERCEPTRONS, _SMOOTH = {"mlp", "residual"}, {"continuous", "periodic", "bounded"}  # what a kinematic fit is for
@@ -515,6 +515,7 @@ class GAN(GenerativeModel):
                 )
         n_noise = _SET_NOISE if self.n_noise == "auto" else int(self.n_noise)
         shown: dict[str, Any] = {"n_observables": n_observables, "mode": self.condition_mode}
+        shown["sees_means"] = self._edition > 2
         makers = [
             lambda: SetGenerator(n_features, n_noise=n_noise, **own[0], **sizes),
             lambda: SetDiscriminator(n_features, **own[1], **shown, **sizes),
@@ -629,7 +630,7 @@ class GAN(GenerativeModel):
         can = players == ["dcgan"] * 2 and self._conditions is None and self.auxiliary_weight == 0
         n_values = math.prod(self.preprocessing_.transform.output_shape)
         how = {"learns": "images without conditions and networks 'dcgan'", "can": can}
-        return number_of_clusters(self.image_clusters, n_events, n_values, each=100, most=500, **how)
+        return number_of_clusters(self.image_clusters, n_events, n_values, **how)
 
     def _rejection_steps(self) -> int:
         """Return how long the classifier of rejection sampling is trained at most; not at all for images."""
