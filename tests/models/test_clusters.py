@@ -9,6 +9,9 @@ import torch
 from reverie.core.errors import InputError
 from reverie.models import GAN, FlowMatching, load_model
 from reverie.models.clusters import Clusters
+from reverie.models.density_features import Coordinates
+from reverie.models.flow_matching.networks import EDITION, VelocityUNet
+from reverie.networks.init import initialise
 
 GAME = {
     "generator": "dcgan",
@@ -130,6 +133,23 @@ def test_images_with_conditions_have_no_clusters_and_asking_for_some_is_refused(
     assert len(FlowMatching(**TINY, image_clusters=1000).fit(images[:300])._velocity().clusters.centres) == 150
     with pytest.raises(InputError, match="Expected image_clusters=4 for images without conditions"):
         FlowMatching(**TINY, image_clusters=4).fit(images.reshape(2400, 36))
+
+
+def test_the_unet_sees_the_centre_of_the_cluster_and_that_of_the_former_edition_its_number():
+    """Two clusters with one centre are one to the network, but not to the former one."""
+    x = torch.randn(4, 36, generator=torch.Generator().manual_seed(0))
+    first, second = torch.eye(3)[[0, 0, 0, 0]], torch.eye(3)[[1, 1, 1, 1]]
+    for edition, is_same in ((EDITION, True), (5, False)):
+        sizes = {"n_clusters": 3, "width": 8, "edition": edition}
+        network = VelocityUNet(Coordinates(36), (6, 6), **sizes)
+        initialise(network, torch.Generator().manual_seed(1), allow_zero=False)
+        network.clusters.centres.copy_(torch.randn(3, 36, generator=torch.Generator().manual_seed(2)))
+        t = torch.full((4, 1), 0.5)
+        apart = (network(x, t, first) - network(x, t, second)).detach().abs().max()
+        network.clusters.centres[1] = network.clusters.centres[0]
+        together = (network(x, t, first) - network(x, t, second)).detach().abs().max()
+        assert apart > 1e-3
+        assert (together == 0) == is_same
 
 
 def test_a_start_gives_its_clusters_and_the_events_their_shares():

@@ -101,6 +101,21 @@ def test_a_discriminator_sees_no_padding_and_sends_no_gradient_through_the_mask(
     assert not torch.allclose(network(sets, **moved), logits)
 
 
+def test_a_discriminator_is_given_the_means_over_the_particles_and_of_their_products():
+    x, mask = _sets()
+    sets = torch.cat([x + 5 * (1 - mask[..., None]), mask[..., None]], dim=2)
+    for sees_means in (True, False):
+        network, seen = _ready(SetDiscriminator(F, size=P, width=8, n_layers=1, sees_means=sees_means)), []
+        network.trunk.globally.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0]))
+        network(sets)
+        for event, m, given in zip(x, mask, seen[0], strict=True):
+            there = event[m > 0]
+            rows = [torch.cat([y, torch.stack([y[j] * y[k] for j in range(F) for k in range(j, F)])]) for y in there]
+            means = torch.stack(rows).mean(0) if rows else torch.zeros(F * (F + 3) // 2)
+            expected = torch.cat([means.double() if sees_means else torch.zeros(0).double(), m.sum()[None] / P])
+            torch.testing.assert_close(given, expected)
+
+
 @KINDS
 def test_a_generator_permutes_with_the_noise_of_its_particles(kind):
     network, (_, mask) = (

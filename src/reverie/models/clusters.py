@@ -31,9 +31,7 @@ _EACH, _MOST = 100, 500  # images of a cluster, and clusters, that are taken una
 _LEAST_VALUES = 33  # of an image: log p of smaller ones can be exact
 
 
-def number_of_clusters(
-    asked: int | Literal["auto"], n_events: int, n_values: int, *, learns: str, can: bool
-) -> int:
+def number_of_clusters(asked: int | Literal["auto"], n_events: int, n_values: int, *, learns: str, can: bool) -> int:
     """Return in how many clusters images are learnt, 0 for none.
 
     Parameters

@@ -114,8 +114,8 @@ class GAN(GenerativeModel):
         "sgd" where `learning_rate` is None too.
     betas : decay of the optimiser's averages of the gradient (momentum, in SGD) and of its square, in [0, 1); None
         takes the optimiser's row of `reverie.models.gan.settings`, (0, 0.99) for Adam.
-    schedule : "cosine" holds the learning rate for half of the run, of sets of particles for a quarter, then lowers it;
-        "constant".
+    schedule : "cosine" holds the learning rate for half of the run, then lowers it; with sets of particles for a quarter,
+        and then it lowers that of the generator alone; "constant".
     n_critic : discriminator steps per generator step; None takes the objective's own (5 for
         "wasserstein" and "wasserstein_gp", else 1).
     penalty : "auto" takes the objective's own; "none", "r1", "r2", "r1_r2", "two_sided" or "one_sided".
@@ -427,6 +427,7 @@ class GAN(GenerativeModel):
             adapts=self._augmentation == "adaptive",
             kind="table" if schema.is_table else "lattice" if self._is_periodic else "image",
             spike=_SET_SPIKE if schema.is_set else None,
+            holds_discriminator=schema.is_set,
             eps=_SET_EPS if schema.is_set else None,
             n_places=shape[0] if schema.is_set else 0,
         )

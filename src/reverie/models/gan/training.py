@@ -93,6 +93,7 @@ class AdversarialSettings:
     adapts: bool = False  # whether checks change it
     kind: Kind = "table"
     spike: float | None = None  # most that a gradient may be longer than usual, see `reverie.training.descent`
+    holds_discriminator: bool = False  # whether only the rate of the generator is lowered
     eps: float | None = None  # epsilon of Adam, see `reverie.training.descent`; None for 1e-8
     n_places: int = 0  # of a set, the numbers of the mask before the condition; 0 of other events
 
@@ -155,8 +156,9 @@ class AdversarialStep(TrainStep):
         """Take one round on `batch`, (n_critic * batch_size, *event) or rows of it; return losses, D(real), D(fake)."""
         self.G.train()  # samples may have been drawn since the last step, in evaluation mode
         s = self.settings
-        factor = learning_rate_factor(self.step, self.end, hold=self.decay_from / self.end) * self.rate_factor
-        numbers = {"g_rate": s.generator_rate * factor, "d_rate": s.discriminator_rate * factor}
+        factor = learning_rate_factor(self.step, self.end, hold=self.decay_from / self.end)
+        numbers = {"g_rate": s.generator_rate * factor * self.rate_factor}
+        numbers["d_rate"] = s.discriminator_rate * (1.0 if s.holds_discriminator else factor) * self.rate_factor
         numbers["decay"] = ema_decay(self.step, s.ema_decay)
         augments = any(self.augmentation)  # else the step is that without an augmentation, number by number
         numbers |= {f"p{r}": p for r, p in enumerate(self.augmentation)} if augments else {}
