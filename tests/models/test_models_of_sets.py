@@ -201,10 +201,8 @@ def test_the_rate_of_the_discriminator_of_sets_does_not_fall_with_that_of_the_ge
     small = {"generator": (8,), "discriminator": (8,), **TINY, "max_steps": 40}
     for X, falls in ((_sets(), False), (np.random.default_rng(0).normal(size=(240, 2)), True)):
         step = GAN(**small).fit(X)._training.train_step
-        rates = {}
-        step.rounds = {key: lambda inputs, _: rates.update(inputs[1]) or {} for key in step.rounds}
-        step.step = 39
-        step.train_step({"x": torch.zeros(1)}, torch.Generator())
+        step.rounds, step.step = dict.fromkeys(step.rounds, lambda inputs, _: inputs[1]), 39
+        rates = step.train_step({"x": torch.zeros(1)}, torch.Generator())
         assert rates["g_rate"] < 0.05 * step.settings.generator_rate
         assert rates["d_rate"] == (rates["g_rate"] if falls else step.settings.discriminator_rate)
 

@@ -177,9 +177,9 @@ class SetTrunk(nn.Module):
 class SetDiscriminator(nn.Module):
     """Sets as arrays whose last column is the mask, and what is shown beside them, to logits, for a GAN.
 
-    The mask is taken as given: no gradient goes through it, and none to what is padding. With y_ij feature j of particle
-    i, the means <y_j> and <y_j y_k> over the particles of a set can stand among the numbers of the whole set: particles
-    that are correlated, such as along a common axis, show in how these scatter, which pooled features show weakened.
+    The mask is taken as given: no gradient goes through it, and none to what is padding. With y_ij feature j of
+    particle i, the means <y_j> and <y_j y_k> over the particles can stand among the numbers of the whole set: that
+    particles are correlated, such as along a common axis, shows in how these scatter, and in pooled features weakened.
 
     Parameters
     ----------

@@ -114,8 +114,8 @@ class GAN(GenerativeModel):
         "sgd" where `learning_rate` is None too.
     betas : decay of the optimiser's averages of the gradient (momentum, in SGD) and of its square, in [0, 1); None
         takes the optimiser's row of `reverie.models.gan.settings`, (0, 0.99) for Adam.
-    schedule : "cosine" holds the learning rate for half of the run, then lowers it; with sets of particles for a quarter,
-        and then it lowers that of the generator alone; "constant".
+    schedule : "cosine" holds the learning rate for half of the run, then lowers it; of sets of particles for a quarter,
+        and then lowers that of the generator alone; "constant".
     n_critic : discriminator steps per generator step; None takes the objective's own (5 for
         "wasserstein" and "wasserstein_gp", else 1).
     penalty : "auto" takes the objective's own; "none", "r1", "r2", "r1_r2", "two_sided" or "one_sided".
