@@ -8,7 +8,8 @@ cluster from them. Each image belongs to the cluster of the nearest centre, a fu
 
     log p(x) >= log p(k(x)) + log p(x | k(x))
 
-and both sides are the same up to what other clusters' samples reach into this one.
+and both sides are the same up to what other clusters' samples reach into this one. A network is given the number of the
+cluster, 1 among zeros, or its centre, from which it need not learn for each of many what neighbouring ones share.
 
 Centres are sought among the first principal components of some thousand images. They lie in the plane of these, to
 which all images have their own distance, so that the nearest is the same in the plane as among all pixels.

@@ -15,8 +15,8 @@ adds to its features. The last layer starts at zero, so that training starts fro
                     `late`
     VelocityUNet    an encoder and a decoder with shortcuts (Ronneberger, Fischer and Brox, arXiv:1505.04597), residual
                     convolutions at every grid; sides are halved while they are at least 7 and any size fits; on a
-                    periodic lattice edges touch. Of images without a condition it may be given the cluster
-                    (`reverie.models.clusters`)
+                    periodic lattice edges touch. Beside images without a condition it may be shown the centre of
+                    their cluster (`reverie.models.clusters`)
     VelocitySet     layers of `reverie.networks.sets`, so that the velocities permute with the particles; those of
                     padding are zero. The mask is a condition: it stands before what the user conditions on. So are
                     observables of the whole set, such as its mass, where the model is shown some: their law given the
@@ -266,14 +266,15 @@ class VelocityUNet(Velocity):
     coordinates : Coordinates of an event: its pixels, all on lines, or all on circles and seen as cosine and sine.
     event_shape : (height, width) or (channel, height, width) of the features.
     condition_shape : (c,) of a vector, the shape of an image of the same height and width, or None.
-    n_clusters : Clusters of events without a condition, each of which is learnt given its own; 0 for none.
+    n_clusters : Clusters of events without a condition, each of which is learnt given the centre of its own; 0 for
+        none.
     width : Channels on the finest grid; twice as many on the next, and four times on those after.
     activation : Key of `reverie.networks.mlp.ACTIVATIONS`.
     periodic : Whether opposite edges touch.
     edition : 6, or that of a model that was saved before. Up to 5 the number of a cluster stands beside the time, and
-        its centre is not seen. Up to 4 the cells of lattices become channels as those of
-        images do. The network of 1 folds no cells, has no attention, and narrows features on the finer grid, for five
-        times the arithmetic on images of 28 x 28.
+        its centre is not seen. Up to 4 the cells of lattices become channels as those of images do. The network of 1
+        folds no cells, has no attention, and narrows features on the finer grid, for five times the arithmetic on
+        images of 28 x 28.
 
     Raises
     ------
