@@ -347,9 +347,8 @@ class VelocityUNet(Velocity):
         seen = torch.cat([x.cos(), x.sin()], dim=1) if self.coordinates.circles else x
         image = seen.reshape(-1, *self.shape)
         if beside is not None:
-            image = torch.cat(
-                [image, beside.reshape(x.shape[0], -1, *self.shape[1:])], dim=1
-            )  # len() is fixed in exports
+            n = x.shape[0]  # an export would take len(x) for a constant
+            image = torch.cat([image, beside.reshape(n, -1, *self.shape[1:])], dim=1)
         if self.fold > 1:
             _, height, breadth = self.shape
             image = nn.functional.pad(image, (0, -breadth % self.fold, 0, -height % self.fold))
