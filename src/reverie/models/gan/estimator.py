@@ -515,8 +515,8 @@ class GAN(GenerativeModel):
                     f"such as (64, 64, 64), got {spec!r}. Take 'auto'."
                 )
         n_noise = _SET_NOISE if self.n_noise == "auto" else int(self.n_noise)
-        shown: dict[str, Any] = {"n_observables": n_observables, "mode": self.condition_mode}
-        shown["sees_means"] = self._edition > 2
+        means = self._edition > 2
+        shown: dict[str, Any] = {"n_observables": n_observables, "sees_means": means, "mode": self.condition_mode}
         makers = [
             lambda: SetGenerator(n_features, n_noise=n_noise, **own[0], **sizes),
             lambda: SetDiscriminator(n_features, **own[1], **shown, **sizes),

@@ -93,7 +93,7 @@ class AdversarialSettings:
     adapts: bool = False  # whether checks change it
     kind: Kind = "table"
     spike: float | None = None  # most that a gradient may be longer than usual, see `reverie.training.descent`
-    holds_discriminator: bool = False  # whether only the rate of the generator is lowered
+    holds_discriminator: bool = False  # whether `hold` is of the generator's rate alone, and the other never falls
     eps: float | None = None  # epsilon of Adam, see `reverie.training.descent`; None for 1e-8
     n_places: int = 0  # of a set, the numbers of the mask before the condition; 0 of other events
 
