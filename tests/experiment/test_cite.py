@@ -65,6 +65,9 @@ def test_options_of_models_without_an_opponent_are_cited_when_they_are_used():
     assert keys("flow", kind="maf") - keys("flow") == {"papamakarios2017"}
     assert "durkan2019" in keys("flow")
     assert keys("autoencoder", noise=0.1) - keys("autoencoder") == {"vincent2010"}
+    images = RunConfig(data="digits", model={"name": "flow_matching"})
+    by_adamw, by_muon = (set(method_keys(images, (8, 8), None, {"optimizer": o})) for o in ("adamw", "muon"))
+    assert by_muon - by_adamw == {"liu2025muon"}  # of many images; the training chooses it
     for kind in map(model_class, MODELS):
         assert {*kind.references, *(key for _, _, key in kind.option_references)} <= KNOWN
 

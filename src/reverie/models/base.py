@@ -85,7 +85,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     alarms_ : list of alarms, each with kind, step, evidence and remedy.
     n_iter_ : steps taken.
     seed_ : the seed that was used.
-    resolved_ : dict, what each option that was left open, by "auto" or None, came to.
+    resolved_ : dict, what each option that was left open, by "auto" or None, came to, and what the training chose besides, such as an optimiser.
     compiled_ : whether training steps were compiled: "compiled", or "not compiled: " and why.
     replicas_ : with `n_replicas` > 1 the models that were trained, each fitted and complete; they share the samples.
     symmetries_ : list of `reverie.models.symmetries.SymmetryTest`, what the data say of each symmetry.
@@ -169,11 +169,11 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     ) -> list[str]:
         """Return the keys of the works that a training with these options stands on, without those of reverie.
 
-        `options` are arguments of the constructor; those that are missing have their defaults. The shapes are those of
-        one event and of its condition, None without one.
+        `options` are arguments of the constructor, those that are missing have their defaults, and what a training
+        resolved besides (`resolved_`). The shapes are those of one event and of its condition, None without one.
         """
         given = cls().get_params() | dict(options)
-        keys = [key for option, applies, key in cls.option_references if applies(given[option])]
+        keys = [key for option, applies, key in cls.option_references if applies(given.get(option))]
         keys += ["breiman1996"] if given["n_replicas"] > 1 else []
         keys += ["chen2020"] if given["symmetries"] else []
         is_moved = given.get("observables") and given.get("kinematic_fit") and len(event_shape) == 1
@@ -327,7 +327,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         run = self._training = TrainingRun(made_train_step, rows, options, seed=self.seed_, orbits=orbits, **place)
         came_to = {"batch_size": options.batch_size, "n_threads": run.n_threads, "device": str(self.device_)}
         came_to |= self._resolved()
-        self.resolved_ = {k: v for k, v in came_to.items() if given[k] is None or str(given[k]) == "auto"}
+        self.resolved_ = {k: v for k, v in came_to.items() if str(given.get(k)) in ("None", "auto")}
         if resume is not None:
             run.load_state_dict(resume)
             self.n_iter_ = run.train_step.step

@@ -149,7 +149,7 @@ class FlowMatching(LikelihoodModel):
         ("network", lambda value: value in ("auto", "mlp"), "xu2023stable"),
         ("network", lambda value: value == "unet", "ronneberger2015"),
         ("network", lambda value: value == "trees", "jolicoeur2024"),
-        ("network", lambda value: value == "unet", "liu2025muon"),
+        ("optimizer", lambda value: value == "muon", "liu2025muon"),  # no option, but what the training took
         ("image_clusters", lambda value: value not in ("auto", 0), "bao2022"),
         ("network", lambda value: value in ("epic", "attention"), "buhmann2023"),
         ("network", lambda value: value == "attention", "lee2019"),
@@ -242,6 +242,7 @@ class FlowMatching(LikelihoodModel):
             "width": self._width(),
             "n_blocks": self._n_blocks(),
             "learning_rate": self._rate(),
+            "optimizer": self._optimizer,
             "solver": self._solver(),
             "image_clusters": self._clusters,
         }
@@ -281,14 +282,15 @@ class FlowMatching(LikelihoodModel):
     def _rate(self) -> float:
         if self.learning_rate is not None:
             return float(self.learning_rate)
-        if self._descends_by_muon:
+        if self._optimizer == "muon":
             return _RATE_OF_MUON
         return _RATE if self._are_few else _RATES.get(self._network_name(), _RATE)
 
     @property
-    def _descends_by_muon(self) -> bool:
-        """Whether the convolutions of many images take steps of Muon; see `reverie.training.optimizers`."""
-        return self._network_name() == "unet" and not self._is_periodic and not self._are_few
+    def _optimizer(self) -> str:
+        """The optimiser: the convolutions of many images take steps of Muon, see `reverie.training.optimizers`."""
+        is_of_images = self._network_name() == "unet" and not self._is_periodic
+        return "muon" if is_of_images and not self._are_few else "adamw"
 
     def _solver(self) -> str:
         if self.solver != "auto":
@@ -378,7 +380,7 @@ class FlowMatching(LikelihoodModel):
             narrow=None if narrow is None else narrow.to(self.device_),
             by_loss=self._are_few,
             ends_early=self.keep_best and self._are_few,
-            optimizer="muon" if self._descends_by_muon else "adamw",
+            optimizer=self._optimizer,
             max_steps=self.max_steps,
             learning_rate=self._rate(),
             hold=0.0,
