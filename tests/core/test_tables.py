@@ -10,7 +10,8 @@ import scipy.sparse
 import torch
 
 from reverie.core.errors import InputError
-from reverie.core.tables import as_array, tabular, to_raw
+from reverie.core.lazy import LazyTable
+from reverie.core.tables import as_array, in_same_words, recoded, tabular, to_raw
 from reverie.data.dataset import Dataset
 from reverie.explore.tables import read_table
 from reverie.models import GAN, RBM, load_model
@@ -245,6 +246,29 @@ def test_words_of_two_samples_could_have_different_codes():
     assert to_raw(WORDS).labels == {"b": ("word 0", "word 1", "word 2")}
     with pytest.raises(InputError, match="words in the column 'b'"):
         tabular(WORDS)
+
+
+def test_a_word_gets_one_code_in_all_samples():
+    first, second = pd.DataFrame({"k": ["b", "c", "b"], "x": 1.0}), {"k": ["a", "c", "a"], "x": [1.0, 2.0, 3.0]}
+    third = Dataset(pd.DataFrame({"k": ["d", None, "a"], "x": 1.0}), weights=[1.0, 2.0, 3.0])
+    same = in_same_words({"real": first, "generated": second, "train": third, "calibration": None})
+    assert [tabular(same[what])[0][:, 0].tolist() for what in ("real", "generated")] == [[0, 1, 0], [2, 1, 2]]
+    np.testing.assert_array_equal(tabular(same["train"])[0][:, 0], [3, np.nan, 2])
+    np.testing.assert_array_equal(tabular(same["train"])[2], [1.0, 2.0, 3.0])
+    assert same["calibration"] is None
+    alike = in_same_words({"real": third, "generated": third.take([2, 0])})
+    assert alike["real"] is third
+
+
+def test_words_that_have_no_code_are_refused():
+    rows, own = np.array([[0.0], [1.0]]), {"k": ("a", "z")}
+    np.testing.assert_array_equal(recoded(rows[:1], ["k"], own, {"k": ("b", "a")}, "X"), [[1.0]])
+    with pytest.raises(InputError, match=r"'k' of X to hold b, a, got z\. Leave"):
+        recoded(rows, ["k"], own, {"k": ("b", "a")}, "X")
+    with pytest.raises(InputError, match="Expected numbers in the column 'k'"):
+        recoded(rows, ["k"], own, {}, "X")
+    with pytest.raises(InputError, match="too large for a copy"):
+        recoded(LazyTable(rows), ["k"], own, {"k": ("b", "a")}, "X")
 
 
 def test_names_and_weights_of_a_data_set_are_kept():

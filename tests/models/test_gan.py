@@ -241,10 +241,19 @@ def _alone(game, r, settings):
     return AdversarialStep(G, D, game.objective, replace(settings, n_replicas=1))
 
 
-def test_a_frame_with_words_is_refused_with_the_way_out():
+def test_words_come_back_as_words_and_have_one_code_however_they_are_given():
     pd = pytest.importorskip("pandas")
-    frame = pd.DataFrame({"a": np.arange(300.0), "b": ["mu", "e", "tau"] * 100})
-    with pytest.raises(InputError, match="Dataset"):
-        GAN(max_steps=2).fit(frame)
-    samples = GAN(max_steps=2, random_state=0).fit(Dataset(frame)).sample(20, random_state=0)
-    assert set(samples.to_frame()["b"]) <= {"mu", "e", "tau"}
+    a, b = np.random.default_rng(0).normal(size=300), ["mu", "e", "tau"] * 100
+    frame = pd.DataFrame({"a": a, "b": b})
+    model = GAN(max_steps=2, random_state=0).fit(frame)
+    assert set(model.sample(20, random_state=0)["b"]) <= {"mu", "e", "tau"}
+    two = frame[frame["b"] != "e"]  # of which "mu" and "tau" alone would be 0 and 1
+    told = model.discriminate(frame)[frame["b"].to_numpy() != "e"]
+    for given in (two, Dataset(two)):
+        np.testing.assert_allclose(model.discriminate(given), told, rtol=1e-5)
+    with pytest.raises(InputError, match="to hold e, mu, tau, got pi"):
+        model.discriminate(frame.replace({"b": {"mu": "pi"}}))
+    further = GAN(max_steps=2, random_state=0).fit(two, start=model)
+    assert further.schema_.labels == {"b": ("e", "mu", "tau")}
+    with pytest.raises(InputError, match="Give a data frame or"):
+        GAN(max_steps=2).fit({"a": a, "b": b})

@@ -10,6 +10,7 @@ import torch
 import reverie
 from reverie import validation
 from reverie.core.errors import InputError
+from reverie.data import Dataset
 from reverie.validation import faults, statistics
 
 REAL, GENERATED = (np.random.default_rng(k).normal(size=(60, 3)) for k in range(2))
@@ -113,6 +114,17 @@ def test_numbers_per_event_come_in_every_container(name):
 def test_columns_in_another_order_are_put_right(name):
     x, y = (pd.DataFrame(sample, columns=["a", "b", "c"]) for sample in (REAL, GENERATED))
     assert FUNCTIONS[name](x, y[["c", "a", "b"]]) == FUNCTIONS[name](x, y)
+
+
+@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"power_study", *faults.__all__}))
+def test_a_word_means_the_same_in_both_samples(name):
+    codes = np.arange(60) % 3, np.arange(60) % 2 + 1  # the second sample lacks the word of code 0
+    coded = [
+        pd.DataFrame({"a": code.astype(float), "b": x[:, 1], "c": x[:, 2]})
+        for code, x in zip(codes, (REAL, GENERATED), strict=True)
+    ]
+    x, y = (table.assign(a=np.array(["e", "mu", "tau"])[code]) for table, code in zip(coded, codes, strict=True))
+    assert FUNCTIONS[name](Dataset(x), Dataset(y)) == FUNCTIONS[name](x, y) == FUNCTIONS[name](*coded)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -17,6 +17,7 @@ in memory), tensors without values, and rows of different lengths.
     to_raw         numbers, names and types as they came, before a schema is guessed
     as_array       one array of any shape
     tabular        values, names and weights of a data set, frame or array
+    in_same_words  several samples in which a word has one code
     read_table     the same as finite rows (n, d), for statistics
     check_weights  event weights, one per row
 
@@ -49,9 +50,11 @@ __all__ = [
     "check_width",
     "feature_names",
     "frame_library",
+    "in_same_words",
     "join_columns",
     "named_columns",
     "read_table",
+    "recoded",
     "tabular",
     "to_raw",
 ]
@@ -152,7 +155,8 @@ def as_array(data: Any, name: str = "X") -> Any:
 def tabular(data: Any, name: str = "X") -> tuple[np.ndarray, tuple[str, ...] | None, object]:
     """Return values (n, *event), names and event weights of a data set, frame or array; None for what it lacks.
 
-    Raises as `to_raw` does, and for columns of words, whose codes in two samples could differ.
+    Raises as `to_raw` does, and for columns of words, whose codes in two samples could differ; `in_same_words` makes
+    them agree.
 
     Parameters
     ----------
@@ -170,6 +174,88 @@ def tabular(data: Any, name: str = "X") -> tuple[np.ndarray, tuple[str, ...] | N
         )
     names = data.names if is_tabular and data.names is not None else raw.names
     return raw.values, None if names is None else tuple(str(one) for one in names), weights
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A table whose words are codes: what `tabular` takes, `labels` the words of columns by name."""
+
+    values: np.ndarray
+    names: Sequence[str] | None
+    weights: object
+    labels: Mapping[str, Sequence[str]]
+
+
+def in_same_words(samples: Mapping[str, Any]) -> dict[str, Any]:
+    """Return samples, by what messages call them, in which a word has the same code in all.
+
+    Codes are those of the first sample, then come words that only later ones hold. What has no words stays as it is.
+
+    Raises
+    ------
+    InputError
+        As `to_raw`, and for words of a table too large for a copy that would need other codes.
+    """
+    coded: dict[str, Any] = {}
+    words: dict[str, list[str]] = {}
+    for what, sample in samples.items():
+        raw = None if sample is None or named_columns(sample) is None else to_raw(sample, what)
+        coded[what] = sample if raw is None else Coded(raw.values, raw.names, None, raw.labels)
+        for name, own in _labels(coded[what]).items():
+            known = words.setdefault(name, [])
+            known += [word for word in own if word not in known]
+    for what, sample in coded.items():
+        labels = _labels(sample)
+        values = recoded(sample.values, sample.names, labels, words, what) if labels else None
+        if values is not None and values is not sample.values:
+            coded[what] = Coded(values, sample.names, sample.weights, labels)
+    return coded
+
+
+def recoded(
+    values: np.ndarray,
+    names: Sequence[str] | None,
+    labels: Mapping[str, Sequence[str]],
+    words: Mapping[str, Sequence[str]],
+    what: str,
+) -> np.ndarray:
+    """Return rows (n, d) in which codes of the words `labels`, by column, are codes of `words`; gaps stay NaN.
+
+    Raises
+    ------
+    InputError
+        For a column that has no words there, a word that is not among them, or a table too large for a copy.
+    """
+    for name in labels:
+        if name not in words:
+            raise InputError(f"Expected numbers in the column {name!r} of {what}, got words. Encode or drop it.")
+    other = {name: own for name, own in labels.items() if list(own) != list(words[name])[: len(own)]}
+    if not other:
+        return values
+    if isinstance(values, LazyTable):
+        name, own = next(iter(other.items()))
+        raise InputError(
+            f"Expected the words of {name!r} in {what} in the order {', '.join(words[name])}, got {', '.join(own)}: "
+            "the table is too large for a copy. Read both with one schema (--schema)."
+        )
+    table = np.array(values)
+    for name, own in other.items():
+        j, codes = list(names or ()).index(name), {word: code for code, word in enumerate(words[name])}
+        given = np.isfinite(table[:, j])
+        met = table[given, j].astype(int)
+        unknown = sorted({own[code] for code in np.unique(met)} - set(codes))
+        if unknown:
+            raise InputError(
+                f"Expected the column {name!r} of {what} to hold {', '.join(list(codes)[:20])}, got "
+                f"{', '.join(unknown[:5])}. Leave these events out."
+            )
+        table[given, j] = np.array([codes.get(word, -1) for word in own])[met]
+    return table
+
+
+def _labels(sample: Any) -> Mapping[str, Sequence[str]]:
+    labels = getattr(sample, "labels", None)
+    return labels if isinstance(labels, Mapping) else {}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ that rest on a memory map stay there until rows or columns are picked; those of 
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -22,7 +22,7 @@ from reverie.core.html import Fragment, bars, card, picture, table
 from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows
 from reverie.core.sets import check_sets, multiplicities, real_entries
 from reverie.core.statistics import effective_size
-from reverie.core.tables import check_weights, to_raw
+from reverie.core.tables import check_weights, recoded, to_raw
 from reverie.data.inference import infer_schema
 from reverie.data.schema import Schema, in_columns
 
@@ -124,6 +124,11 @@ class Dataset:
         return self.schema.names
 
     @property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """The words behind the codes of columns of words, by name."""
+        return self.schema.labels
+
+    @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one event."""
         return self.schema.event_shape
@@ -200,6 +205,22 @@ class Dataset:
         else:
             values = values[..., index]
         return type(self)(values, weights=self.weights, provenance=self.provenance, schema=schema)
+
+    def coded_as(self, schema: Schema) -> Self:
+        """Return the events with the codes that another schema has for the words of the columns.
+
+        Raises
+        ------
+        InputError
+            For words that it does not have, or a table too large for a copy that would need other codes.
+        """
+        if self.labels == {name: schema.labels.get(name) for name in self.labels}:
+            return self
+        values = recoded(self.values, self.names, self.labels, schema.labels, "the data")
+        known = {column.name: column for column in schema.columns}
+        columns = tuple(known[c.name] if c.labels is not None else c for c in self.schema.columns)
+        own = replace(self.schema, columns=columns)
+        return type(self)(values, weights=self.weights, provenance=self.provenance, schema=own)
 
     def take(self, index: "ArrayLike") -> Self:
         """Return the events at `index`: integers, a boolean mask, or a slice."""

@@ -175,6 +175,11 @@ class Schema:
         return [column.name for column in self.columns]
 
     @property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """The words behind the codes of columns of words, by name."""
+        return {column.name: column.labels for column in self.columns if column.labels is not None}
+
+    @property
     def integral(self) -> bool:
         """Whether every column holds whole numbers only."""
         return all(column.integral for column in self.columns)

@@ -37,7 +37,7 @@ from reverie.core.lazy import LazyTable
 from reverie.core.products import FastProducts
 from reverie.core.protocols import Runtime
 from reverie.core.random import UNIT, as_seed, child_generator, child_seed
-from reverie.core.tables import Raw, axes_of, check_weights, to_raw
+from reverie.core.tables import Raw, axes_of, check_weights, recoded, to_raw
 from reverie.core.types import ArrayLike, Json, RandomState, State
 from reverie.data.batches import bootstrap_rows
 from reverie.data.dataset import Dataset, check_trainable
@@ -50,6 +50,7 @@ from reverie.models.missing import completed, with_missing
 from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.options import SharedOptions, options_of
 from reverie.models.preprocessing import (
+    FRAMES,
     Preprocessing,
     container_of,
     fitted_on,
@@ -85,7 +86,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
     alarms_ : list of alarms, each with kind, step, evidence and remedy.
     n_iter_ : steps taken.
     seed_ : the seed that was used.
-    resolved_ : dict, what each option that was left open, by "auto" or None, came to, and what the training chose besides, such as an optimiser.
+    resolved_ : dict, what each option that was left open, by "auto" or None, came to, and what the training chose
+        besides, such as an optimiser.
     compiled_ : whether training steps were compiled: "compiled", or "not compiled: " and why.
     replicas_ : with `n_replicas` > 1 the models that were trained, each fitted and complete; they share the samples.
     symmetries_ : list of `reverie.models.symmetries.SymmetryTest`, what the data say of each symmetry.
@@ -292,7 +294,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             )
         values = self._values(X, reset=True)
         raw = None if isinstance(X, Dataset) else to_raw(X)
-        dataset = X if raw is None else Dataset(values, names=raw.names, units=raw.units or None)
+        named: dict[str, Any] = {} if raw is None else {"names": raw.names, "units": raw.units or None}
+        dataset = X if raw is None else Dataset(X if raw.labels else values, **named)
         if dataset.schema.is_set and not self.takes_sets:
             raise InputError(
                 f"Expected a table, images or lattices for {type(self).__name__}, got {dataset!r}. Sets of particles "
@@ -302,7 +305,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         self._sees_missing, self._missing = missing is not None, missing
         check_trainable(dataset)
         dataset = self._closed(dataset)
-        self._start = None if start is None else self._checked_start(start, dataset)
+        self._start, dataset = (None, dataset) if start is None else self._checked_start(start, dataset)
         self.seed_ = as_seed(self.random_state) if resume is None else resume["seed"]
         self.device_ = resolved_device(self.device)  # pyrefly: ignore[read-only] - see its declaration
         self.n_iter_, self.history_, self.alarms_, self._kept, self.replicas_ = 0, [], [], None, ()
@@ -644,12 +647,14 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
     def _values(self, X: ArrayLike, *, reset: bool) -> np.ndarray:
         """Check `X` against the contract and return its values (n_samples, *event)."""
-        raw = Raw(X.values, X.names) if isinstance(X, Dataset) else to_raw(X)
-        if raw.labels:
+        raw = Raw(X.values, X.names, labels=X.labels) if isinstance(X, Dataset) else to_raw(X)
+        if raw.labels and not isinstance(X, Dataset) and container_of(X) not in FRAMES:  # samples could not have them
             raise InputError(
-                f"Expected numbers, got words in the column {next(iter(raw.labels))!r}. Give reverie.data.Dataset(X), "
-                "which makes categories of them, or leave the column out."
+                f"Expected numbers, got words in the column {next(iter(raw.labels))!r}. Give a data frame or "
+                "reverie.data.Dataset(X), which make categories of them, or leave the column out."
             )
+        if not reset:
+            raw = replace(raw, values=recoded(raw.values, raw.names, raw.labels, self.schema_.labels, "X"))
         check_table(raw.values, min_rows=2 if reset else 1)
         check_finite(raw.values, raw.names, allow_nan=reset and self.takes_missing and raw.values.ndim == 2)
         if isinstance(X, (Dataset, Tensor, Mapping)) or axes_of(X):
@@ -776,8 +781,11 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             ) from None
         return step
 
-    def _checked_start(self, start: Any, dataset: Dataset) -> Self:
-        """Return the model that training starts at; raise `InputError` unless it learnt events like these."""
+    def _checked_start(self, start: Any, dataset: Dataset) -> tuple[Self, Dataset]:
+        """Return the model that training starts at, and events with its codes of words.
+
+        Raises `InputError` unless it learnt events like these.
+        """
         if type(start) is not type(self):
             raise InputError(f"Expected a fitted {type(self).__name__} to start at, got {type(start).__name__}.")
         check_is_fitted(start)
@@ -787,7 +795,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
                 f"Expected events of shape {known.event_shape} with {', '.join(known.names[:8])}, those of the start, "
                 f"got {dataset.schema.event_shape} with {', '.join(names[:8])}."
             )
-        return copy.copy(start)  # which may be this model, that forgets
+        return copy.copy(start), dataset.coded_as(known)  # a copy, since it may be this model, that forgets
 
     def _weights_to_start_at(self) -> dict[str, nn.Module]:
         """Return the networks by name whose weights another training can start at."""

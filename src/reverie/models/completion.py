@@ -8,7 +8,7 @@ from torch import Tensor
 
 from reverie.core.errors import InputError
 from reverie.core.protocols import Transform
-from reverie.core.tables import Raw, as_array, frame_library, to_raw
+from reverie.core.tables import Raw, as_array, frame_library, recoded, to_raw
 from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset
 from reverie.data.schema import Schema
@@ -28,10 +28,14 @@ def given_values(schema: Schema, X: ArrayLike) -> np.ndarray:
             "Give what is known of a set as a condition: fit(X, y), sample(n, condition=...)."
         )
     names = list(schema.names)
-    raw = Raw(X.values) if isinstance(X, Dataset) else to_raw(X) if frame_library(X) else Raw(as_array(X))
+    if isinstance(X, Dataset):
+        raw = Raw(X.values, X.names, labels=X.labels)
+    else:
+        raw = to_raw(X) if frame_library(X) else Raw(as_array(X))
     if frame_library(X) and raw.names != names:
         raise InputError(f"Expected the columns {names} as in fit, got {raw.names}. Give them in this order.")
-    values, shape = np.asarray(raw.values), tuple(schema.event_shape)
+    values = np.asarray(recoded(raw.values, raw.names, raw.labels, schema.labels, "X"))
+    shape = tuple(schema.event_shape)
     if values.ndim != len(shape) + 1 or values.shape[1:] != shape or not len(values):
         raise InputError(
             f"Expected events of shape (n, {', '.join(map(str, shape))}) as in fit, got {values.shape}. "

@@ -182,7 +182,7 @@ class Conditions:
     def _coded(self, condition: ArrayLike | None) -> np.ndarray:
         """Return the condition as numbers, words replaced by their codes; shape (k,), (n,) or (n, k)."""
         if isinstance(condition, Dataset):
-            return np.asarray(condition.values)
+            return np.asarray(condition.coded_as(self.schema).values)
         if frame_library(condition):
             condition = named_columns(condition)
         if isinstance(condition, Mapping):

@@ -38,6 +38,7 @@ from reverie.data.transforms import (
 
 __all__ = [
     "CONTAINERS",
+    "FRAMES",
     "ChangeOfVariables",
     "Observables",
     "Preprocessing",
@@ -54,7 +55,7 @@ ChangeOfVariables: TypeAlias = Mapping[str, InvertibleTransform | str] | Inverti
 Observables: TypeAlias = Sequence[str | Callable[[Tensor], Tensor]] | None  # what `observables` of a model may be
 
 CONTAINERS = ("array", "tensor", "frame", "polars", "arrow", "xarray", "xarray array", "dataset")
-_FRAMES: dict[str, Literal["pandas", "polars", "pyarrow"]] = {"frame": "pandas", "polars": "polars", "arrow": "pyarrow"}
+FRAMES: dict[str, Literal["pandas", "polars", "pyarrow"]] = {"frame": "pandas", "polars": "polars", "arrow": "pyarrow"}
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ class Preprocessing:
         """Return `values` in the container that the model was fitted on."""
         if self.container == "tensor":
             return torch.from_numpy(np.ascontiguousarray(values))
-        if self.container in _FRAMES:
-            return Dataset(values, schema=self.schema).to_frame(_FRAMES[self.container])
+        if self.container in FRAMES:
+            return Dataset(values, schema=self.schema).to_frame(FRAMES[self.container])
         if self.container.startswith("xarray"):
             return Dataset(values, schema=self.schema).to_xarray(self.axes, as_array=self.container == "xarray array")
         if self.container == "dataset":
@@ -214,7 +215,7 @@ def container_of(X: ArrayLike) -> str:
     if axes_of(X):
         return "xarray" if hasattr(X, "data_vars") else "xarray array"
     library = frame_library(X)
-    return next((container for container, name in _FRAMES.items() if name == library), "array")
+    return next((container for container, name in FRAMES.items() if name == library), "array")
 
 
 def _shortened(x: np.ndarray, dtype: np.dtype, schema: Schema) -> np.ndarray:

@@ -39,6 +39,7 @@ from reverie.core.arguments import checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
+from reverie.core.tables import in_same_words
 from reverie.core.types import ArrayLike, RandomState
 from reverie.core.version import __version__
 from reverie.validation.battery import BatteryPiece, battery_groups, battery_stages
@@ -149,7 +150,7 @@ def validate(
         raise InputError(f"Expected alpha between 0 and 1, got {alpha!r}. The usual level is 0.05.")
     budget, report = Budget(max_time, n_workers(executor)), progress or (lambda fraction, text: None)
     seed = as_seed(random_state)
-    given = {"real": real, "generated": generated, "calibration": calibration, "train": train}
+    given = in_same_words({"real": real, "generated": generated, "calibration": calibration, "train": train})
     parts = {
         what: None if sample is None else part_of(sample, what, most=max_samples, seed=child_seed(seed, "part", what))
         for what, sample in given.items()
@@ -196,7 +197,7 @@ def validate(
             left_out.append(LOCATION)
     streamed = None
     if samples.reference.sets is None:
-        both = (real, generated), (parts["real"], parts["generated"])
+        both = (given["real"], given["generated"]), (parts["real"], parts["generated"])
         streamed = stream(*both, samples.names, constraints=constraints)
     report(1.0, "done")
 

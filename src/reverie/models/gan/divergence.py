@@ -43,6 +43,7 @@ from reverie.core.arguments import Count, checked
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_generator
+from reverie.core.tables import in_same_words
 from reverie.core.types import ArrayLike, RandomState
 from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP
@@ -165,7 +166,7 @@ def _read(real: ArrayLike, generated: ArrayLike) -> tuple[Tensor, Tensor, Tensor
 
     Standardised is by the mean and standard deviation of (p + q) / 2; a constant feature has scale 1.
     """
-    p, q = read_sample(real, "real"), read_sample(generated, "generated")
+    p, q = (read_sample(x, what) for what, x in in_same_words({"real": real, "generated": generated}).items())
     if q.weights is not None:
         raise InputError(
             "Expected generated without event weights, got unequal weights. Give weights of the real events only."

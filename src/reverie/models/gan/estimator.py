@@ -167,7 +167,8 @@ class GAN(GenerativeModel):
     history_ : list of dict, losses, answers of the discriminator and held-out scores over training.
     alarms_ : list of alarms, each with kind, step, evidence and remedy.
     n_iter_ : steps taken.
-    resolved_ : dict, what each option that was left open, by "auto" or None, came to, and what the training chose besides.
+    resolved_ : dict, what each option that was left open, by "auto" or None, came to, and what the training chose
+        besides.
     seed_ : the seed that was used.
     schema_ : names, units and kinds of the training data.
     conditions_ : names and kinds of the conditions, or None.

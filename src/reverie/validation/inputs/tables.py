@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reverie.core.checks import check_finite, check_table
 from reverie.core.errors import InputError
-from reverie.core.tables import as_array, check_dense
+from reverie.core.tables import as_array, check_dense, in_same_words
 from reverie.core.types import ArrayLike
 from reverie.validation.inputs.samples import Sample, aligned, read_sample
 
@@ -27,7 +27,8 @@ def as_rows(**samples: ArrayLike) -> list[Tensor]:
     InputError
         For text, NaN, infinity, fewer than two axes, no rows, other columns, or weights, which are given apart.
     """
-    read = {what: None if isinstance(s, Tensor) else _unweighted(s, what) for what, s in samples.items()}
+    coded = in_same_words(samples)
+    read = {what: None if isinstance(s, Tensor) else _unweighted(s, what) for what, s in coded.items()}
     tables = [s for s in read.values() if s is not None]
     first, called = (tables[0] if tables else None), next(iter(samples))
     found = [

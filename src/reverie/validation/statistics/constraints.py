@@ -47,7 +47,7 @@ from reverie.core.checks import check_positive, check_table
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
 from reverie.core.random import as_generator
-from reverie.core.tables import tabular
+from reverie.core.tables import in_same_words, tabular
 from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.inputs.samples import checked_weights, one_precision
 from reverie.validation.permutation.duplicates import n_pairs, row_sets, twin_columns
@@ -178,7 +178,8 @@ def check_constraints(
         For other features, fewer than two events, or a constraint that does not return one value per event.
     """
     check_positive("tolerance", tolerance, allow_zero=True)
-    (x, own), (y, others) = _events(real, "real"), _events(generated, "generated")
+    given = in_same_words({"real": real, "generated": generated})
+    (x, own), (y, others) = (_events(sample, what) for what, sample in given.items())
     if own and others and own != others and set(own) == set(others):
         y = y[:, [others.index(name) for name in own]]
     if x.shape[1:] != y.shape[1:]:

@@ -49,6 +49,7 @@ from reverie.core.measured import Measured
 from reverie.core.proportions import clopper_pearson, percent
 from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.statistics import TREE_DIMENSIONS
+from reverie.core.tables import in_same_words
 from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.inputs.components import MAX_COMPONENTS, fit_components
 from reverie.validation.inputs.samples import aligned, one_precision, read_sample, robust_scale
@@ -271,8 +272,9 @@ def memorisation(
     InputError
         For fewer than 20 events of a kind, NaN, or different features.
     """
-    seed, first, arrays = as_seed(random_state), read_sample(train, "train"), []
-    for what, given in {"train": train, "holdout": holdout, "generated": generated}.items():
+    samples = in_same_words({"train": train, "holdout": holdout, "generated": generated})
+    seed, first, arrays = as_seed(random_state), read_sample(samples["train"], "train"), []
+    for what, given in samples.items():
         sample = first if what == "train" else aligned(first, read_sample(given, what), what, "train")
         arrays.append(sample.values.reshape(-1, *sample.event_shape))
         check_table(arrays[-1], what, min_rows=MIN_ROWS)
