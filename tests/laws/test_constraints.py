@@ -295,7 +295,7 @@ def test_columns_of_a_frame_keep_their_own_types_and_constraints():
             "E": where_zero(0.3, r.exponential(size=N)),
         }
     )
-    model = reverie.GAN(max_steps=5, generator=(16,), discriminator=(16,), batch_size=64, random_state=1)
+    model = reverie.GAN(max_steps=500, n_checks=0, refine=False, generator=(16,), discriminator=(16,), random_state=1)
     sample = model.fit(Dataset(frame)).sample(500, random_state=2).to_frame()
     assert sample.drop(columns="detector").dtypes.equals(frame.drop(columns="detector").dtypes)
     assert sample["hits"].between(0, 127).all()

@@ -9,7 +9,7 @@ import torch
 
 from reverie.core.errors import InputError, TrainingError
 from reverie.data.dataset import Dataset
-from reverie.models import GAN, load_model
+from reverie.models import GAN, load_model, save_model
 from reverie.models.gan import training as gan_training
 from reverie.models.gan.training import AdversarialStep
 
@@ -257,3 +257,30 @@ def test_words_come_back_as_words_and_have_one_code_however_they_are_given():
     assert further.schema_.labels == {"b": ("e", "mu", "tau")}
     with pytest.raises(InputError, match="Give a data frame or"):
         GAN(max_steps=2).fit({"a": a, "b": b})
+
+
+@pytest.mark.parametrize("prior", ["normal", "uniform"])
+def test_categories_are_drawn_by_numbers_of_their_own(prior, tmp_path):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": np.random.default_rng(0).normal(size=300), "b": ["mu", "e", "tau"] * 100})
+    model = GAN(max_steps=3, noise_prior=prior, random_state=0).fit(frame)
+    assert (model.resolved_["n_noise"], model.resolved_["n_categories"]) == (19, 3)
+    G = model._samples_from()
+    z = torch.rand(500, 19, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        first, second = (G.unwhiten(G(torch.cat([z[:, :16], last], dim=1))) for last in (z[:, 16:], z[:, 16:].flip(0)))
+    assert torch.equal(first[:, 0], second[:, 0])
+    assert 100 < (first[:, 1:].argmax(1) != second[:, 1:].argmax(1)).sum() < 500
+    save_model(model, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    pd.testing.assert_frame_equal(loaded.sample(50, random_state=1), model.sample(50, random_state=1))
+
+
+def test_a_start_without_numbers_for_categories_stays_without(monkeypatch):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": np.random.default_rng(0).normal(size=300), "b": ["mu", "e", "tau"] * 100})
+    with monkeypatch.context() as former:
+        former.setattr("reverie.models.gan.estimator._EDITION", 3)
+        model = GAN(max_steps=3, random_state=0).fit(frame)
+    further = GAN(max_steps=3, random_state=0).fit(frame, start=model)
+    assert model.resolved_["n_noise"] == further.resolved_["n_noise"] == 16

@@ -94,6 +94,18 @@ def test_head_keeps_every_kind_admissible():
     assert out[:, 6].abs().max() <= 1
 
 
+def test_head_draws_categories_by_the_softmax_of_its_features():
+    head, n = OutputHead(["simplex", "simplex", "linear", "simplex"], [0, 0, None, 0]), 20_000
+    y = torch.tensor([0.0, 1.0, 0.3, -2.0]).expand(n, 4)
+    gumbel = -(-torch.rand(n, len(head.simplex), generator=torch.Generator().manual_seed(0)).log()).log()
+    p = torch.softmax(y[0, head.simplex], 0)
+    error = (p * (1 - p) / n).sqrt()
+    off = [(head(y, *noise)[:, head.simplex].mean(0) - p).abs() / error for noise in ((gumbel,), ())]
+    assert off[0].max() < 4.5  # by chance in one of 50,000 seeds
+    assert off[1].max() > 50  # the largest alone is no draw
+    assert torch.equal(head(y, gumbel)[:, 2], y[:, 2])
+
+
 def test_head_passes_gradients_to_every_feature():
     head = OutputHead(["linear", "circle", "circle", "simplex", "simplex", "tanh"], [None, 1, 1, 2, 2, None])
     y = torch.randn(3, 6, generator=torch.Generator().manual_seed(1)).requires_grad_()
@@ -123,6 +135,10 @@ def test_whitening_takes_out_correlations_and_comes_back():
     torch.testing.assert_close(torch.cov(y.T), torch.eye(3), atol=2e-3, rtol=0)
     torch.testing.assert_close(y.mean(dim=0), torch.zeros(3), atol=1e-3, rtol=0)
     torch.testing.assert_close(whitening.inverse(y), x + 4, atol=1e-4, rtol=0)
+    apart = Whitening(3).fit(x, apart=[1])
+    torch.testing.assert_close(apart(x).std(dim=0), torch.ones(3), atol=2e-3, rtol=0)
+    torch.testing.assert_close(apart.matrix[1, [0, 2]], torch.zeros(2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(apart.inverse(apart(x)), x, atol=1e-4, rtol=0)
 
 
 def test_whitening_leaves_redundant_directions_small():

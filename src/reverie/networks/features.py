@@ -5,8 +5,9 @@ The head turns the last linear layer of a generator into values that the data ca
     linear    y unchanged (a standardised or Gaussianised column)
     tanh      tanh(y), for pixels in [-1, 1]
     circle    a pair of features (u, v) -> r (u, v) / |(u, v)|, an angle on the circle of radius r
-    simplex   a group of features -> a one-hot vector, argmax forwards, softmax backwards
-              (straight-through estimator: Bengio, Leonard and Courville, arXiv:1308.3432)
+    simplex   a group of features -> a one-hot vector, argmax of features plus Gumbel noise forwards, a draw by the
+              softmax of the features, and the softmax of both backwards (straight-through Gumbel softmax: Jang, Gu
+              and Poole, arXiv:1611.01144)
 
 so that a discriminator can never win by noticing that an angle left the circle or that a category
 was fractional.
@@ -19,7 +20,8 @@ Whitening is a fixed linear map to features without correlation, on which the ne
 muons back to back, a mass that is nearly fixed, concentrations that all but determine each other. In
 a thin direction a discriminator with a gradient penalty sees little; whitening gives every direction
 unit variance. The floor f = 0.001 of the largest eigenvalue keeps redundant columns, whose thin
-directions hold nothing but rounding, from being blown up.
+directions hold nothing but rounding, from being blown up. One-hot features stay apart, each divided by its own standard
+deviation: they add up to one, so that whitening would blow up that direction, and mix every column with the jumps.
 """
 
 from collections.abc import Sequence
@@ -74,8 +76,16 @@ class OutputHead(nn.Module):
         self._circles = [j for pair in circles for j in pair]
         self._simplices = feature_groups(kinds, groups, "simplex")
 
-    def forward(self, y: Tensor) -> Tensor:
-        """Map raw outputs (batch, feature) to admissible ones of the same shape."""
+    @property
+    def simplex(self) -> list[int]:
+        """The one-hot features, group by group."""
+        return [j for columns in self._simplices for j in columns]
+
+    def forward(self, y: Tensor, gumbel: Tensor | None = None) -> Tensor:
+        """Map raw outputs (batch, feature) to admissible ones of the same shape.
+
+        `gumbel` (batch, len(simplex)) is the noise of the one-hot features; without it the largest of a group is taken.
+        """
         if self._kinds == {"linear"}:
             return y
         if self._kinds == {"tanh"}:
@@ -87,8 +97,9 @@ class OutputHead(nn.Module):
             pairs = y[:, self._circles].unflatten(1, (-1, 2))
             norm = (pairs.square().sum(-1, keepdim=True) + _EPSILON).sqrt()
             out[:, self._circles] = (self.radius * pairs / norm).flatten(1)
-        for columns in self._simplices:
-            soft = torch.softmax(y[:, columns], dim=1)
+        noise = None if gumbel is None else gumbel.split([len(columns) for columns in self._simplices], dim=1)
+        for k, columns in enumerate(self._simplices):
+            soft = torch.softmax(y[:, columns] if noise is None else y[:, columns] + noise[k], dim=1)
             hard = torch.zeros_like(soft).scatter_(1, soft.argmax(dim=1, keepdim=True), 1.0)
             out[:, columns] = hard + soft - soft.detach()
         return out
@@ -108,10 +119,14 @@ class Whitening(nn.Module):
         self.register_buffer("inverse_matrix", torch.eye(n_features))
 
     @torch.no_grad()
-    def fit(self, x: Tensor) -> Self:
-        """Learn the map from features x (batch, feature)."""
+    def fit(self, x: Tensor, apart: Sequence[int] = ()) -> Self:
+        """Learn the map from features x (batch, feature), of which those `apart` mix with no other."""
         x = x.double()
-        values, vectors = torch.linalg.eigh(torch.atleast_2d(torch.cov(x.T)))
+        covariance = torch.atleast_2d(torch.cov(x.T))
+        mixes = torch.ones(len(covariance), dtype=torch.bool, device=x.device)
+        mixes[list(apart)] = False
+        alone = torch.diag(covariance.diag())
+        values, vectors = torch.linalg.eigh(torch.where(mixes[:, None] & mixes[None, :], covariance, alone))
         scales = values.clamp(min=_FLOOR * max(float(values[-1]), 1e-12)).sqrt()
         self.centre.copy_(x.mean(dim=0))
         self.matrix.copy_(vectors / scales @ vectors.T)

@@ -67,7 +67,9 @@ from reverie.training.optimizers import OPTIMIZER_WORKS
 
 __all__ = ["GAN"]
 
-_EDITION = 3  # of the networks that are trained now; up to 2 the discriminator of sets saw no means, and in 1 had SiLU
+# Of the networks that are trained now. Up to 3 categories were the largest of their features, and whitened with all
+# others; up to 2 the discriminator of sets saw no means, and in 1 had SiLU.
+_EDITION = 4
 _FAKES_PER_EVENT, _FEWEST_FAKES, _MOST_FAKES = 16, 20_000, 200_000  # that rejection sampling learns from
 _MOST_REJECTION_STEPS = 4000
 _PERCEPTRONS, _SMOOTH = {"mlp", "residual"}, {"continuous", "periodic", "bounded"}  # what a kinematic fit is for
@@ -102,6 +104,7 @@ class GAN(GenerativeModel):
     discriminator : network from samples to logits: as `generator`; a factory is called with (event_shape,).
     n_noise : size of the noise vector; "auto" takes twice the number of features, within 16 and 128. Of sets and of
         the generator "lattice" the numbers of the whole, and as many of each particle or site; "auto" takes 8 or 4.
+        Categories of a table are drawn by numbers of their own besides.
     noise_prior : "normal", N(0, 1), or "uniform" on [-1, 1).
     batch_size : samples in a batch; "auto" takes 256, 128 of sets, 64 of events of more than 256 values (images), of
         periodic lattices 64 and down to 16 of large ones, or all rows of a smaller table.
@@ -247,6 +250,7 @@ class GAN(GenerativeModel):
         keys += ["karras2020ada"] if given["augmentation"] not in ("auto", "none", 0) else []
         keys += ["yazici2019"] if given["ema_decay"] else []
         keys += ["kessy2018"] if given["whiten"] and is_table else []
+        keys += ["jang2017"] if given.get("n_categories") else []
         keys += ["nocedal2006"] if given["observables"] and given["kinematic_fit"] and is_table else []
         if given["generator"] == "auto" and len(condition_shape or ()) > 1:
             given["generator"] = "unet"
@@ -410,6 +414,7 @@ class GAN(GenerativeModel):
             n_noise = (_SET_NOISE if self.n_noise == "auto" else int(self.n_noise)) * (shape[0] + 1)
         elif self._generates_lattices:
             n_noise = lattice_noise(_LATTICE_NOISE if self.n_noise == "auto" else int(self.n_noise), shape)
+        n_noise += len(self._categories)
         first, second = default.betas if self.betas is None else self.betas
         augmentation = {"none": None, "adaptive": 0.0}.get(str(self._augmentation), self._augmentation)
         return options_of(
@@ -445,11 +450,19 @@ class GAN(GenerativeModel):
             return "leaky_relu", "leaky_relu"
         return "silu", "leaky_relu" if self.preprocessing_.schema.is_set and self._edition > 1 else "silu"
 
+    @property
+    def _categories(self) -> list[int]:
+        """The one-hot features of a table, whose categories the noise draws; see `reverie.models.gan.networks`."""
+        if self._edition < 4 or not self.preprocessing_.schema.is_table:  # noqa: PLR2004 - an edition
+            return []
+        return [j for j, output in enumerate(self.preprocessing_.transform.outputs) if output.kind == "simplex"]
+
     def _fresh_networks(self) -> dict[str, nn.Module]:
         prepared, settings, conditions = self.preprocessing_, self._settings(), self._conditions
         observed = None if self._observed is None else self._observed.to(self.device_)
         shape = tuple(prepared.transform.output_shape)
-        has_fit = observed is not None and self._has_kinematic_fit(shape, settings.n_noise, len(observed.names))
+        n_noise = settings.n_noise - len(self._categories)
+        has_fit = observed is not None and self._has_kinematic_fit(shape, n_noise, len(observed.names))
         n_observables = 0 if observed is None else len(observed.names)
         own = (self._clusters,) if self._clusters else None
         condition_shape = own if conditions is None else conditions.shape
@@ -464,7 +477,7 @@ class GAN(GenerativeModel):
                 continue
             generator = build_generator(
                 "lattice" if self._generates_lattices else self.generator,
-                n_noise=settings.n_noise + n_condition,
+                n_noise=n_noise + n_condition,
                 condition_shape=condition_shape,
                 event_shape=(shape[0] + (n_observables if has_fit else 0), *shape[1:]),
                 random_generator=noise,
@@ -491,7 +504,8 @@ class GAN(GenerativeModel):
         if law is not None:
             initialise(law, child_generator(self.seed_, "weights of the multiplicity"))
         clusters = Clusters(self._clusters, math.prod(shape)) if self._clusters else None
-        G = Generator(network, head_of(prepared.transform), whitening, shape, fit, law, clusters)
+        prior = self.noise_prior if self._categories else None
+        G = Generator(network, head_of(prepared.transform), whitening, shape, fit, law, clusters, prior)
         return {"generator": G, "discriminator": D}
 
     def _pair_of_sets(
@@ -555,7 +569,7 @@ class GAN(GenerativeModel):
     def _train_step(self, networks: dict[str, nn.Module], train: Rows) -> AdversarialStep:
         G = cast("Generator", networks["generator"])
         if G.whitening is not None:
-            G.whitening.fit(train["x"])
+            G.whitening.fit(train["x"], apart=self._categories)
         if G.fit is not None:
             G.fit.fit(G.whiten(train["x"].to(self.device_)), G.unwhiten)
         spreads = None
@@ -623,6 +637,7 @@ class GAN(GenerativeModel):
             "periodic": self._is_periodic,
             "kinematic_fit": self._step.G.fit is not None,
             "refine": self._rejection_steps() > 0,
+            "n_categories": len(self._categories),
             "image_clusters": self._clusters,
         }
 

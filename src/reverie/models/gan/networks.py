@@ -9,11 +9,16 @@ linear maps. With a kinematic fit (`reverie.models.gan.kinematic_fit`) the netwo
 to where k observables have the values they ask for; the head then acts once more. Images are not whitened. A vector c
 that the sample is conditioned on joins the noise; an image goes to the network as it is. Of sets of particles the mask,
 which is drawn by a law of its own, stands before c, and the head leaves padding at zero.
+
+Categories of a table are drawn by the last numbers of z, which the network does not see, one for each one-hot feature:
+with u their distribution function, -log(-log u) follows Gumbel's law, and the largest sum of it and a raw feature is a
+draw by the softmax of the raw features (`reverie.networks.features`). Without this noise the network has to cut z into
+regions of the right size itself, whose edges the gradient of the softmax hardly moves.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +35,7 @@ from reverie.networks.sets import SetHead
 
 __all__ = ["Generator", "draw_noise", "head_of", "matching_generator", "start_at_mean"]
 
+_LEAST_SHARE = 1e-6  # of a distribution function from either end: beyond lies no finite number of Gumbel's law
 _LARGEST_MEAN = 0.97  # of a tanh feature: a pixel that is always black starts where the tanh still has a slope
 
 
@@ -45,6 +51,7 @@ class Generator(nn.Module):
     fit : moves samples of a table to the observables they ask for, or None.
     multiplicity : the law of the number of particles of sets, whose conditions begin with the mask; else None.
     clusters : of images without other conditions, each of which is made given its cluster; else None.
+    category_prior : law of the numbers of z by which categories are drawn, as in `draw_noise`; None draws none.
     """
 
     def __init__(
@@ -56,22 +63,30 @@ class Generator(nn.Module):
         fit: KinematicFit | None = None,
         multiplicity: MultiplicityLaw | None = None,
         clusters: Clusters | None = None,
+        category_prior: str | None = None,
     ) -> None:
         super().__init__()
+        self.category_prior = category_prior
         self.fit, self.multiplicity, self.clusters = fit, multiplicity, clusters
         self.network, self.head, self.whitening, self.event_shape = network, head, whitening, event_shape
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return whitened samples (batch, *event) of noise z (batch, n_noise) and the condition of each."""
+        gumbel = None
+        if self.category_prior is not None:
+            n = len(cast("OutputHead", self.head).simplex)
+            z, last = z[:, :-n], z[:, -n:]
+            u = (1 + last) / 2 if self.category_prior == "uniform" else torch.special.erfc(-last / math.sqrt(2)) / 2
+            gumbel = -(-u.clamp(_LEAST_SHARE, 1 - _LEAST_SHARE).log()).log()
         y = self._raw(z, condition).flatten(1)
         if self.fit is None:
-            return self._admissible(y).reshape(-1, *self.event_shape)
+            return self._admissible(y, gumbel).reshape(-1, *self.event_shape)
         y, shift = y[:, : -self.fit.n_values], y[:, -self.fit.n_values :]
-        return self._admissible(self.fit(self._admissible(y), shift, z, self.unwhiten))
+        return self._admissible(self.fit(self._admissible(y, gumbel), shift, z, self.unwhiten))
 
     def around(self, network: nn.Module) -> "Generator":
         """Return the same generator around another network, such as one replica's, in evaluation mode."""
-        laws = (self.fit, self.multiplicity, self.clusters)
+        laws = (self.fit, self.multiplicity, self.clusters, self.category_prior)
         return Generator(network, self.head, self.whitening, self.event_shape, *laws).eval()
 
     @property
@@ -91,8 +106,9 @@ class Generator(nn.Module):
         mask = self.multiplicity.masks(u, condition)
         return mask if condition is None else torch.cat([mask, condition], dim=1)
 
-    def _admissible(self, y: Tensor) -> Tensor:
-        return self.head(y) if self.whitening is None else self.whitening(self.head(self.whitening.inverse(y)))
+    def _admissible(self, y: Tensor, gumbel: Tensor | None = None) -> Tensor:
+        y = self.unwhiten(y)
+        return self.whiten(self.head(y) if gumbel is None else self.head(y, gumbel))
 
     def _raw(self, z: Tensor, condition: Tensor | None) -> Tensor:
         if condition is None:
