@@ -192,6 +192,19 @@ def test_the_report_of_an_unfinished_run_says_what_is_missing_and_all_can_be_mad
     )
 
 
+def test_words_of_two_files_are_told_apart_by_their_letters(call, tmp_path):
+    rows = np.random.default_rng(0).normal(size=300).round(3).tolist()
+    for name, words in {"real": ("b", "c"), "generated": ("c", "d"), "same": ("c", "b")}.items():
+        lines = [f"{words[k % 2]},{x}" for k, x in enumerate(rows)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["k,x", *lines]) + "\n")
+    p = []
+    for name in ("generated", "same"):
+        files = (tmp_path / "real.csv", tmp_path / f"{name}.csv", "--classifiers", "none", "--seed", 0)
+        assert call("validate", *files, "--permutations", 199, "--out", tmp_path / name)[0] == 0
+        p.append(json.loads((tmp_path / name / "validation.json").read_text())["p_value"])
+    assert p[0] < 0.05 < p[1]
+
+
 def test_two_files_are_validated(call, table, tmp_path):
     out = tmp_path / "check"
     code, text, _ = call(

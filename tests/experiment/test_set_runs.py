@@ -10,7 +10,7 @@ import reverie
 from reverie.core.errors import InputError
 from reverie.data import Dataset, open_sink, particle_sets, read
 from reverie.experiment.config import RunConfig
-from reverie.experiment.datasets import describe_data, open_with_conditions, recoded
+from reverie.experiment.datasets import describe_data, open_with_conditions, values_in
 from reverie.experiment.folder import RunFolder
 from reverie.experiment.inputs import joint_names, joint_rows, load_inputs
 from reverie.experiment.run import resume, start
@@ -111,11 +111,11 @@ def test_formats_without_lists_are_refused_before_training(jets, tmp_path):
 def test_files_of_different_largest_sets_are_compared(jets, tmp_path):
     data = read(jets)
     few = Dataset(data.take(data.values[..., -1].sum(axis=1) <= 4))
-    assert recoded(few, data.schema).shape[1:] == data.event_shape
+    assert values_in(few, data.schema).shape[1:] == data.event_shape
     cut = particle_sets(few.values, names=few.names, max_size=4)
-    np.testing.assert_array_equal(recoded(cut, few.schema), few.values)
+    np.testing.assert_array_equal(values_in(cut, few.schema), few.values)
     with pytest.raises(InputError, match="at most 4 particles"):
-        recoded(data, cut.schema)
+        values_in(data, cut.schema)
 
 
 def test_what_cannot_take_sets_declines(jets, tmp_path):

@@ -179,6 +179,16 @@ class Schema:
         """The words behind the codes of columns of words, by name."""
         return {column.name: column.labels for column in self.columns if column.labels is not None}
 
+    def with_words(self, labels: Mapping[str, Sequence[str]]) -> Self:
+        """Return the schema with more words: those of `labels` that a column of words lacks, after its own."""
+        columns = []
+        for column in self.columns:
+            more = [] if column.labels is None else [w for w in labels.get(column.name, ()) if w not in column.labels]
+            known = (*(column.labels or ()), *more)
+            longer = {"labels": known, "levels": tuple(map(float, range(len(known))))}
+            columns.append(replace(column, **longer) if more else column)
+        return replace(self, columns=tuple(columns))
+
     @property
     def integral(self) -> bool:
         """Whether every column holds whole numbers only."""

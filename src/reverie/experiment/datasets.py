@@ -12,6 +12,7 @@ from reverie.core.checks import check_finite
 from reverie.core.errors import FolderError, InputError, UnknownNameError
 from reverie.core.lazy import LazyTable
 from reverie.core.sets import real_entries, resized
+from reverie.core.tables import recoded
 from reverie.data import Dataset, Schema, catalogue, describe, read
 from reverie.data.sources import READERS
 from reverie.data.symmetries import likely_symmetries
@@ -25,7 +26,7 @@ __all__ = [
     "is_file_name",
     "open_data",
     "open_with_conditions",
-    "recoded",
+    "values_in",
     "write_schema",
 ]
 
@@ -149,7 +150,7 @@ def find_data(
     return dataset if schema is None else _with_schema(dataset, schema)
 
 
-def recoded(dataset: Dataset, schema: Schema) -> np.ndarray:
+def values_in(dataset: Dataset, schema: Schema) -> np.ndarray:
     """Return the values (n, *event) with the codes of words as `schema` numbers them, and sets padded to its size.
 
     A file of words is numbered by the words that occur in it; two files may number them differently. Raises
@@ -162,13 +163,9 @@ def recoded(dataset: Dataset, schema: Schema) -> np.ndarray:
         return resized(values, schema.event_shape[0])
     if values.ndim != 2 or len(schema.columns) != values.shape[1]:
         return values.reshape(-1, *schema.event_shape)
-    for j, (have, want) in enumerate(zip(dataset.schema.columns, schema.columns, strict=True)):
-        if have.labels is not None and want.labels is not None and have.labels != want.labels:
-            unknown = set(have.labels) - set(want.labels)
-            if unknown:
-                raise InputError(f"Expected the words {', '.join(want.labels)} in {want.name!r}, got {min(unknown)!r}.")
-            values[:, j] = np.array([want.labels.index(word) for word in have.labels])[values[:, j].astype(int)]
-    return values
+    columns = zip(dataset.schema.columns, schema.columns, strict=True)
+    own = {want.name: have.labels for have, want in columns if have.labels is not None and want.labels is not None}
+    return recoded(values, schema.names, own, schema.labels, "the data")
 
 
 def describe_data(data: str, *, columns: str | None = None, drop_missing: bool = False) -> str:

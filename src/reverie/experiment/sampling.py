@@ -23,7 +23,7 @@ from reverie.core.typed_files import rebuilt
 from reverie.data import Column, Dataset, Schema, open_sink, read
 from reverie.data.sinks import WRITERS, Sink, check_new_file, check_room
 from reverie.experiment.config import RunConfig, parse_condition
-from reverie.experiment.datasets import recoded
+from reverie.experiment.datasets import values_in
 from reverie.experiment.folder import RunFolder, conditions_path
 from reverie.experiment.inputs import Inputs, Part, appended
 from reverie.experiment.progress import Progress
@@ -165,7 +165,7 @@ def read_samples(folder: RunFolder, inputs: Inputs) -> Part:
     if source.conditions is not None and in_one_file(path, source.schema, source.conditions.schema):
         with rebuilt("samples of the run", path, remedy=REMEDIES["samples"]):
             beside = read(path, columns=source.conditions.names)
-            conditions = recoded(beside, source.conditions.schema)[: len(values)]
+            conditions = values_in(beside, source.conditions.schema)[: len(values)]
     elif source.conditions is not None and not source.is_one_table:
         if folder.conditions is None:
             raise InputError(f"Expected the conditions of the samples beside {str(path)!r}, got no file. Draw anew.")
@@ -205,12 +205,12 @@ def _read_rows(path: Path, schema: Schema) -> np.ndarray:
             dataset = dataset.take(slice(0, sample_size(len(dataset), dataset.event_shape)))
         shape = tuple(dataset.event_shape)
         if schema.is_set and shape[1:] == schema.event_shape[1:]:
-            return recoded(dataset, schema)
+            return values_in(dataset, schema)
         if shape not in (schema.event_shape, (math.prod(schema.event_shape),)):  # text and columns are flat
             raise InputError(
                 f"Expected samples of shape {schema.event_shape} in {str(path)!r}, got {shape}. {REMEDIES['samples']}"
             )
-        return recoded(dataset, schema)
+        return values_in(dataset, schema)
 
 
 def draw_from(

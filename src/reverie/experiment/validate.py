@@ -1,6 +1,6 @@
 """Validation as a stage of a run, and of two files: samples against real events that no model has seen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from reverie.core.random import child_seed
 from reverie.data import Dataset, Schema
 from reverie.data.observables import OBSERVABLES, SPECTRA, Function, Spec, resolve_observables
 from reverie.experiment.config import RunConfig, parse_columns, parse_duration
-from reverie.experiment.datasets import open_data, recoded
+from reverie.experiment.datasets import open_data, values_in
 from reverie.experiment.folder import RunFolder, made_folder, write_json
 from reverie.experiment.inputs import Inputs, Part, drawn_from, joined, joint_names, joint_rows
 from reverie.experiment.progress import Progress
@@ -145,13 +145,7 @@ def validate_files(
                 other = open_data(path, columns=columns or ",".join(first.names), drop_missing=drop_missing)
             _check_alike(first, other, real, path)
             others[what] = other
-    if first.schema.is_set:  # padded to the largest set of all files
-        size = max(x.event_shape[0] for x in (first, *others.values()))
-        schema = replace(first.schema, event_shape=(size, first.event_shape[1]))
-        first = Dataset(recoded(first, schema), schema=schema, weights=first.weights)
-    others = {
-        what: Dataset(recoded(x, first.schema), schema=first.schema, weights=x.weights) for what, x in others.items()
-    }
+    first, others = _in_one_schema(first, others)
     functions = observables_of(first.schema, names=parse_columns(observables) or ())
     if out is not None:
         with made_folder(out):
@@ -209,6 +203,21 @@ def observables_of(schema: Schema, names: Sequence[str] = (), shown: Spec | Sequ
     for observable in resolve_observables([*(name for name in names if name not in SPECTRA), *others], schema):
         functions[observable.name] = observable.function
     return functions
+
+
+def _in_one_schema(first: Dataset, others: Mapping[str, Dataset]) -> tuple[Dataset, dict[str, Dataset]]:
+    """Return the data with the columns of the first, words of all of them, and sets padded to the largest of all."""
+    schema = first.schema
+    if schema.is_set:
+        size = max(x.event_shape[0] for x in (first, *others.values()))
+        schema = replace(schema, event_shape=(size, first.event_shape[1]))
+    for x in others.values():
+        schema = schema.with_words(x.labels)
+    alike = {
+        what: x if x.schema == schema else Dataset(values_in(x, schema), schema=schema, weights=x.weights)
+        for what, x in {"real": first, **others}.items()
+    }
+    return alike.pop("real"), alike
 
 
 def _check_alike(first: Dataset, other: Dataset, real: str, path: str) -> None:
