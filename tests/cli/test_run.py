@@ -200,9 +200,9 @@ def test_words_of_two_files_are_told_apart_by_their_letters(call, tmp_path):
     p = []
     for name in ("generated", "same"):
         files = (tmp_path / "real.csv", tmp_path / f"{name}.csv", "--classifiers", "none", "--seed", 0)
-        assert call("validate", *files, "--permutations", 199, "--out", tmp_path / name)[0] == 0
+        assert call("validate", *files, "--out", tmp_path / name)[0] == 0
         p.append(json.loads((tmp_path / name / "validation.json").read_text())["p_value"])
-    assert p[0] < 0.05 < p[1]
+    assert p[0] <= 0.05 < p[1]
 
 
 def test_two_files_are_validated(call, table, tmp_path):
