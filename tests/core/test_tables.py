@@ -267,6 +267,7 @@ def test_words_that_have_no_code_are_refused():
         recoded(rows, ["k"], own, {"k": ("b", "a")}, "X")
     with pytest.raises(InputError, match="Expected numbers in the column 'k'"):
         recoded(rows, ["k"], own, {}, "X")
+    assert recoded(rows, ["k"], {"k": ("False", "True")}, {}, "X") is rows
     with pytest.raises(InputError, match="too large for a copy"):
         recoded(LazyTable(rows), ["k"], own, {"k": ("b", "a")}, "X")
 

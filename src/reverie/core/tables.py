@@ -60,6 +60,7 @@ __all__ = [
 ]
 
 MAX_WORDS = 100  # more different words than this are no levels but free text
+_TRUTH = {"False", "True"}  # words that are numbers where those of another table are
 MAX_COLUMNS = 10_000  # of a table: each has a schema, a transform and a line of its own in every result
 
 _COMPLEX = "Complex data not supported: expected real numbers. Give real and imaginary parts as columns."
@@ -226,10 +227,10 @@ def recoded(
     InputError
         For a column that has no words there, a word that is not among them, or a table too large for a copy.
     """
-    for name in labels:
-        if name not in words:
+    for name, own in labels.items():
+        if name not in words and set(own) - _TRUTH:
             raise InputError(f"Expected numbers in the column {name!r} of {what}, got words. Encode or drop it.")
-    other = {name: own for name, own in labels.items() if list(own) != list(words[name])[: len(own)]}
+    other = {name: own for name, own in labels.items() if list(own) != list(words.get(name, own))[: len(own)]}
     if not other:
         return values
     if isinstance(values, LazyTable):
