@@ -31,6 +31,14 @@ def test_points_are_real_counts_and_steps_are_scaled_generated_counts():
     assert steps[0].values.sum() == pytest.approx(1000, abs=20)
 
 
+def test_words_of_a_column_stand_on_its_axis_where_they_fit():
+    codes, words = RNG.integers(0, 3, 500).astype(float), ("e", "mu", "tau")
+    for given, fit in ((words, True), ([word * 20 for word in words], False)):
+        figure = marginal(codes, codes, name="lepton", kind="categorical", words=given)
+        figure.canvas.draw()
+        assert ([tick.get_text() for tick in figure.axes[1].get_xticklabels()] == list(given)) is fit
+
+
 def test_ratio_points_are_the_ratio():
     b = bin_columns(REAL, GENERATED)
     ax = Figure().subplots()

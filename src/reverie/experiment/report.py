@@ -48,6 +48,7 @@ def write_report(folder: RunFolder, config: RunConfig, inputs: Inputs, samples: 
         names=schema.names,
         units=[column.unit for column in schema.columns],
         kinds=[column.kind for column in schema.columns],
+        words=schema.labels,
         conditions=None if samples is None else _conditions(inputs.held_out, samples),
         assessment=(folder.assessment() or Assessment()) + doubts,
         latent=latent_view(folder),

@@ -175,6 +175,7 @@ def validate_files(
             names=first.schema.names,
             units=[column.unit for column in columns_of],
             kinds=[column.kind for column in columns_of],
+            words=first.labels,
             references=[(key, BIBLIOGRAPHY[key]) for key in result.references],
         )
     return result

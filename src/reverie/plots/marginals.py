@@ -31,6 +31,7 @@ __all__ = ["draw_band", "draw_marginal", "draw_ratio", "marginal", "marginals"]
 
 _WIDTH, _HEIGHT = 3.15, 2.95  # inches of one panel with its ratio
 _TICK = {0.25: 0.2, 0.5: 0.4, 1.0: 0.5}  # half width of the ratio axis -> distance of its ticks from 1
+_MOST_LETTERS = 40  # of all words of a column together, that fit on its axis
 _FEWEST = 4  # real counts below which a ratio says nothing: its error is more than half of it
 
 
@@ -45,6 +46,7 @@ def marginal(
     limits: tuple[float, float] | None = None,
     weights: np.ndarray | None = None,
     replicas: np.ndarray | None = None,
+    words: Sequence[str] = (),
 ) -> Figure:
     """Return one column as a histogram with its ratio panel.
 
@@ -56,11 +58,14 @@ def marginal(
     limits : Range to show; None takes the central 99.8 % and notes what lies outside.
     weights : Event weights of `real`, shape (n,).
     replicas : Samples of each replica, shape (replica, n), for the band.
+    words : Words behind the codes 0, 1, ... of the column, which stand on the axis where they fit.
     """
     binned = bin_columns(real, generated, kind=kind, limits=limits, weights=weights, replicas=replicas)
     margins, grid = (0.14, 0.975, 0.14, 0.855), {"hspace": 0.08, "sharex": True, "height_ratios": [2.6, 1.0]}
     with panels(2, 1, _WIDTH, _HEIGHT, margins=margins, **grid) as (figure, axes):
         _draw_both(axes[0, 0], axes[1, 0], binned, name=name, unit=unit, p_value=p_value)
+        if 0 < len(words) and sum(map(len, words)) <= _MOST_LETTERS:
+            axes[1, 0].set_xticks(range(len(words)), words)
     return figure
 
 

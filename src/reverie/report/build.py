@@ -5,6 +5,7 @@ Every part may be missing; its section is then left out, and the verdict says wh
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,7 @@ def build(
     names: Sequence[str] | None = None,
     units: Sequence[str] | None = None,
     kinds: Sequence[str] | None = None,
+    words: Mapping[str, Sequence[str]] | None = None,
     event_shape: Sequence[int] | None = None,
     conditions: JsonObject | None = None,
     snapshots: Sequence[tuple[int, np.ndarray]] | None = None,
@@ -103,6 +105,7 @@ def build(
     real_weights : (n,) event weights of `real`, negative ones too: its histograms are weighted.
     replicas : (replica, n, *event) samples of each of several replicas.
     names, units, kinds : One per column; one for all pixels of images.
+    words : Words behind the codes 0, 1, ... of columns of words, by name.
     event_shape : Shape of one event, if the arrays come flattened as (n, pixel).
     conditions : What the samples were conditioned on: "names", "units", "levels" (words by value, or None for a
         number), and "real" (n, k) and "generated" (m, k), row by row with the samples.
@@ -120,6 +123,7 @@ def build(
     command : The line that makes this run again.
     """
     drawn = _samples(real, generated, names, units, kinds, event_shape, real_weights, replicas)
+    drawn = drawn and replace(drawn, words=words or {})
     if references is None and result is not None:
         references = [(key, BIBLIOGRAPHY[key]) for key in result.references if key in BIBLIOGRAPHY]
     shape = () if drawn is None else drawn.real.shape[1:]

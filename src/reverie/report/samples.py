@@ -1,7 +1,7 @@
 """Real and generated samples side by side: column by column, pair by pair, as images, and by their conditions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import chdtrc
@@ -37,6 +37,7 @@ class Samples:
     replicas : (replica, n, *event) samples of each replica, or None.
     sets : Real and generated sets of particles and the names of their columns, where `real` and the rest are tables of
         their features (`reverie.validation.inputs.sets`); None for other events.
+    words : Words behind the codes 0, 1, ... of columns of words, by name.
     """
 
     real: np.ndarray
@@ -47,6 +48,7 @@ class Samples:
     weights: np.ndarray | None = None
     replicas: np.ndarray | None = None
     sets: tuple[np.ndarray, np.ndarray, tuple[str, ...]] | None = None
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shapes = self.real.shape[1:], self.generated.shape[1:]
@@ -121,7 +123,7 @@ def columns(samples: Samples, p_values: Mapping[str, float]) -> list[Block]:
         name, replicas = samples.names[j], None if samples.replicas is None else samples.replicas[..., j]
         figure = marginal(
             samples.real[:, j], samples.generated[:, j], name=name, unit=samples.units[j], kind=samples.kinds[j],
-            p_value=p_values.get(name), weights=samples.weights, replicas=replicas,
+            p_value=p_values.get(name), weights=samples.weights, replicas=replicas, words=samples.words.get(name, ()),
         )  # fmt: skip
         pictures.append(svg(figure, f"Histogram of {name}: real points, generated steps, and their ratio below."))
     blocks.append(Gallery(tuple(pictures)))
