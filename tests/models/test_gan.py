@@ -284,3 +284,17 @@ def test_a_start_without_numbers_for_categories_stays_without(monkeypatch):
         model = GAN(max_steps=3, random_state=0).fit(frame)
     further = GAN(max_steps=3, random_state=0).fit(frame, start=model)
     assert model.resolved_["n_noise"] == further.resolved_["n_noise"] == 16
+
+
+def test_perceptrons_of_more_than_eight_features_are_wide_but_in_a_start_of_a_former_edition(monkeypatch):
+    def width(model):
+        return next(model._samples_from().network.parameters()).shape[0]
+
+    x = np.random.default_rng(0).normal(size=(300, 9))
+    quick = {"max_steps": 2, "random_state": 0, "n_checks": 0, "refine": False}
+    assert [width(GAN(**quick).fit(rows)) for rows in (x[:, :8], x)] == [128, 256]
+    assert width(GAN(generator=(16,), **quick).fit(x)) == 16
+    with monkeypatch.context() as former:
+        former.setattr("reverie.models.gan.estimator._EDITION", 3)
+        start = GAN(**quick).fit(x)
+    assert [width(start), width(GAN(**quick).fit(x, start=start))] == [128, 128]
