@@ -39,6 +39,7 @@ from reverie.core.lazy import LazyTable
 __all__ = [
     "MAX_COLUMNS",
     "MAX_WORDS",
+    "Coded",
     "Raw",
     "Table",
     "are_sets",
@@ -179,7 +180,15 @@ def tabular(data: Any, name: str = "X") -> tuple[np.ndarray, tuple[str, ...] | N
 
 @dataclass(frozen=True)
 class Coded:
-    """A table whose words are codes: what `tabular` takes, `labels` the words of columns by name."""
+    """A table whose words are codes; `tabular` takes it.
+
+    Parameters
+    ----------
+    values : rows, shape (n, d).
+    names : one per column, or None where the container had no names.
+    weights : event weights as they came, or None.
+    labels : the words behind the codes 0, 1, ... of columns of words, by name.
+    """
 
     values: np.ndarray
     names: Sequence[str] | None

@@ -391,14 +391,14 @@ class TrainingRun:
         if state["data"] != self._data_mark:
             raise CheckpointError(
                 "Expected the data that the saved run was trained on, got other values, labels or another order. "
-                "Resume with the same file and columns."
+                "Resume with the same file and columns, and the version of reverie that began it."
             )
         try:
             self.train_step.load_state_dict(state["train_step"])
         except (RuntimeError, KeyError, ValueError) as error:
             raise CheckpointError(
                 f"Expected a state of networks of this configuration, got another ({error}). "
-                "Resume with the configuration of the saved run."
+                "Resume with the configuration of the saved run, and the version of reverie that began it."
             ) from None
         self._noise.set_state(state["noise"].cpu())
         for monitor, kept in zip(self._monitors, state["monitors"], strict=True):

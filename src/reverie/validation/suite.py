@@ -102,7 +102,8 @@ def validate(
     Parameters
     ----------
     real : (n, *event) array, tensor, DataFrame or data set: real events the generator has not seen. Weights of a data
-        set are honoured, here and below. Sets of particles are compared by features (`reverie.validation.inputs.sets`).
+        set are honoured, here and below. Columns of words are compared by codes, one for a word in all samples. Sets of
+        particles are compared by features (`reverie.validation.inputs.sets`).
     generated : (m, *event), events of the generator, in the same units.
     calibration : (h, *event), other real events. None takes `train`; without that `real` is split in halves.
     train : (t, *event), the events that the generator was trained on: asks whether it copied them.

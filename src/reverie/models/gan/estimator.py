@@ -86,7 +86,7 @@ _LATTICE_NOISE, _LATTICE_GAMMA = 4, 1.0  # chosen on Ising spins at T = 1.8 and 
 _SITES_PER_BATCH, _FEWEST_LATTICES = 4096, 16
 _MOST_NOISE, _LEAST_NOISE = 128, 16
 _MOST_WIDENED = 32  # features; of more every perceptron has wider layers
-_WIDE = (256, 256, 256)  # perceptrons of tables of more than 8 features: of 128 on 29 features AUC .62 and .69, now .57
+_WIDE = (256, 256, 256)  # perceptrons of tables of more than 8 features; chosen on one of 29 (`docs/theory/gan.md`)
 
 
 @estimator
