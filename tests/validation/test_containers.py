@@ -124,7 +124,11 @@ def test_a_word_means_the_same_in_both_samples(name):
         for code, x in zip(codes, (REAL, GENERATED), strict=True)
     ]
     x, y = (table.assign(a=np.array(["e", "mu", "tau"])[code]) for table, code in zip(coded, codes, strict=True))
-    assert FUNCTIONS[name](Dataset(x), Dataset(y)) == FUNCTIONS[name](x, y) == FUNCTIONS[name](*coded)
+    found = FUNCTIONS[name](x, y)
+    assert FUNCTIONS[name](Dataset(x), Dataset(y)) == found
+    if name == "check_constraints":  # a rule names the words
+        found = [line.replace("e, mu or tau", "0, 1 or 2") for line in found]
+    assert found == FUNCTIONS[name](*coded)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

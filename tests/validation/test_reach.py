@@ -121,7 +121,8 @@ def _biases(x, y, *, seen=True):
     comparison = SimpleNamespace(
         single=torch.from_numpy(np.concatenate([x, y])), observables={}, relabel=_relabel(len(x), len(y))
     )
-    comparisons = SimpleNamespace(single_names=[f"x{j}" for j in range(x.shape[1])], generated=comparison)
+    names = [f"x{j}" for j in range(x.shape[1])]
+    comparisons = SimpleNamespace(single_names=names, generated=comparison, labels={})
     return {(one.column, one.quantity): one for one in biases(comparisons, seen=seen)}
 
 

@@ -211,14 +211,14 @@ def in_same_words(samples: Mapping[str, Any]) -> dict[str, Any]:
     for what, sample in samples.items():
         raw = None if sample is None or named_columns(sample) is None else to_raw(sample, what)
         coded[what] = sample if raw is None else Coded(raw.values, raw.names, None, raw.labels)
-        for name, own in _labels(coded[what]).items():
+        for name, own in labels_of(coded[what]).items():
             known = words.setdefault(name, [])
             known += [word for word in own if word not in known]
     for what, sample in coded.items():
-        labels = _labels(sample)
+        labels = labels_of(sample)
         values = recoded(sample.values, sample.names, labels, words, what) if labels else None
         if values is not None and values is not sample.values:
-            coded[what] = Coded(values, sample.names, sample.weights, labels)
+            coded[what] = Coded(values, sample.names, sample.weights, {name: words[name] for name in labels})
     return coded
 
 
@@ -263,7 +263,8 @@ def recoded(
     return table
 
 
-def _labels(sample: Any) -> Mapping[str, Sequence[str]]:
+def labels_of(sample: Any) -> Mapping[str, Sequence[str]]:
+    """Return the words behind the codes 0, 1, ... of the columns of words of a sample, by name; none of an array."""
     labels = getattr(sample, "labels", None)
     return labels if isinstance(labels, Mapping) else {}
 
@@ -279,6 +280,7 @@ class Table:
     event_shape : Shape of one row before it was flattened; (d,) for a table.
     weights : Event weights as they came, or None.
     columns : Names of the last axis of sets of particles (`reverie.core.sets`), None for all else.
+    labels : The words behind the codes of columns of words, by name.
     """
 
     values: np.ndarray
@@ -286,6 +288,7 @@ class Table:
     event_shape: tuple[int, ...]
     weights: object
     columns: tuple[str, ...] | None = None
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -319,7 +322,9 @@ def read_table(data: object, name: str = "X", names: Sequence[str] | None = None
     columns = chosen if are_sets(event_shape, chosen) else None
     if chosen is not None and len(chosen) != d:  # one name for all cells of an image, or for a column of sets
         chosen = None
-    table = Table(values, chosen, event_shape, weights, columns)
+    called = dict(zip(own_names or (), chosen or (), strict=False))
+    labels = {called[own]: words for own, words in labels_of(data).items() if own in called}
+    table = Table(values, chosen, event_shape, weights, columns, labels)
     check_finite(values, table.feature_names, name=name)
     return table
 

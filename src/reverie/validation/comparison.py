@@ -11,8 +11,8 @@ variance, and those looked at together to principal components (`reverie.validat
 stated in the notes.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -88,7 +88,7 @@ class Comparison:
     Parameters
     ----------
     few : All features that vary, scaled, or of many features their components (see the module), shape (N, k).
-    single : The features and observables that are looked at one by one, shape (N, f).
+    single : The features and observables that are looked at one by one, scaled but for codes of words, shape (N, f).
     third : The same features of the sample that is not compared, which takes part in the edges of the tails, (M, f).
     observables : The values of each observable by its name, shape (N, k) each.
     relabel : The labellings and the weights of the rows.
@@ -123,6 +123,7 @@ class Comparisons:
     seed : The root of directions, bandwidths and ties.
     notes : What was left out, in sentences.
     given, inferred : Names of the hard constraints of the user, and of those read off H that some event breaks.
+    labels : The words behind the codes of columns of words, by name.
     """
 
     generated: Comparison
@@ -136,6 +137,7 @@ class Comparisons:
     notes: tuple[str, ...]
     given: tuple[str, ...]
     inferred: tuple[str, ...]
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def both(self) -> list[Comparison]:
@@ -182,7 +184,8 @@ def build_comparisons(
 
     given, events = dict(constraints or {}), np.concatenate([sample.events for sample in roles.values()])
     broken = [breaks(name, holds, events, TOLERANCE) for name, holds in given.items()]
-    learnt = learnt_rules(samples.calibration.values.reshape(-1, *samples.event_shape), samples.names)
+    of_calibration = samples.calibration.values.reshape(-1, *samples.event_shape)
+    learnt = learnt_rules(of_calibration, samples.names, labels=samples.labels)
     inferred = [(rule.name, mask) for rule in learnt if (mask := rule.breaks(values)).any()]
     masks = [*broken, *(mask for _, mask in inferred)]
     of_rule = torch.from_numpy(np.stack(masks, axis=1)) if masks else torch.zeros(len(values), 0, dtype=torch.bool)
@@ -231,6 +234,7 @@ def build_comparisons(
         notes=features.notes,
         given=tuple(given),
         inferred=tuple(name for name, _ in inferred),
+        labels=samples.labels,
     )
 
 
@@ -274,4 +278,6 @@ def _features(
     scalars = {name: numbers for name, numbers in observed.items() if numbers.shape[1] == 1}
     in_units = [x / max(float(x[of_calibration].numpy().std()), 1e-300) for x in scalars.values()]
     single = torch.cat([scaled[:, keep], *in_units], dim=1)
+    for j in [j for j, k in enumerate(keep) if names[k] in samples.labels]:  # codes, which name words
+        single[:, j] = torch.from_numpy(values[:, samples.names.index(names[keep[j]])])
     return _Features(few, few_names, single, (*(names[j] for j in keep), *scalars), names, tuple(notes))

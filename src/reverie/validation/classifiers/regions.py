@@ -155,6 +155,7 @@ def locate(samples: Samples, best: ClassifierResult | None, seed: int, alpha: fl
             weights=None if x.weights is None or y.weights is None else np.concatenate([x.weights, y.weights]),
             alpha=alpha,
             seed=child_seed(seed, "boxes") % 2**32,
+            words=samples.labels,
         )
     return Located(
         sentence=str(calibrated),
@@ -176,6 +177,7 @@ def worst_regions(
     weights: np.ndarray | None = None,
     alpha: float = 0.05,
     seed: int = 0,
+    words: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[Region, ...]:
     """Return at most five boxes in which real and generated shares differ at level `alpha`, the most significant first.
 
@@ -187,6 +189,7 @@ def worst_regions(
     labels : (n,), 1 or True for real events.
     weights : (n,) of the events, or None.
     seed : Seed of the division in a part that is fitted and one that is counted.
+    words : The words behind the codes of columns of words, by name.
 
     Raises
     ------
@@ -213,7 +216,7 @@ def worst_regions(
     fitted, rng = np.zeros(len(real), dtype=bool), np.random.default_rng(seed)
     for rows in (np.flatnonzero(real), np.flatnonzero(~real)):
         fitted[rng.permutation(rows)[: len(rows) // 2]] = True
-    boxes = _boxes(values[fitted], log_weights[fitted], names)
+    boxes = _boxes(values[fitted], log_weights[fitted], names, words or {})
 
     rows, w, real, column = values[~fitted], w[~fitted], real[~fitted], {name: j for j, name in enumerate(names)}
     regions = []
@@ -231,7 +234,9 @@ def worst_regions(
     return tuple(sorted(found, key=lambda region: -abs(region.z))[:_MOST_REGIONS])
 
 
-def _boxes(values: np.ndarray, log_weights: np.ndarray, names: Sequence[str]) -> list[Box]:
+def _boxes(
+    values: np.ndarray, log_weights: np.ndarray, names: Sequence[str], words: Mapping[str, Sequence[str]]
+) -> list[Box]:
     """Return the leaves of a tree fitted to the log-weights, with round limits and without idle conditions."""
     from sklearn.tree import DecisionTreeRegressor
 
@@ -241,7 +246,7 @@ def _boxes(values: np.ndarray, log_weights: np.ndarray, names: Sequence[str]) ->
     )
     boxes, column = [], {name: j for j, name in enumerate(names)}
     for limits in _leaves(tree.tree_):
-        box = tuple(_condition(names[j], values[:, j], *cut) for j, cut in limits.items())
+        box = tuple(_condition(names[j], values[:, j], *cut, words.get(names[j])) for j, cut in limits.items())
         for condition in box:
             rest = tuple(c for c in box if c is not condition)
             if rest and _inside(rest, values, column).sum() <= (1 + _HARDLY) * _inside(box, values, column).sum():
@@ -262,11 +267,11 @@ def _leaves(tree: Any, node: int = 0, limits: Limits | None = None) -> Iterator[
     yield from _leaves(tree, tree.children_right[node], limits | {j: (max(low, cut), high)})
 
 
-def _condition(name: str, values: np.ndarray, low: float, high: float) -> Condition:
+def _condition(name: str, values: np.ndarray, low: float, high: float, words: Sequence[str] | None) -> Condition:
     distinct, levels, step = np.unique(values), None, 0.0
-    if len(distinct) <= MAX_LEVELS:
+    if words is not None or len(distinct) <= MAX_LEVELS:
         inside = distinct[(distinct > low) & (distinct <= high)]
-        levels = tuple(f"{v:g}" for v in inside)
+        levels = tuple(f"{v:g}" if words is None else words[int(v)] for v in inside)
     else:
         low_5, high_95 = np.quantile(values, [0.05, 0.95])
         step = 10.0 ** math.floor(math.log10((high_95 - low_5) / 100)) if high_95 > low_5 else 0.0

@@ -26,7 +26,7 @@ import numpy as np
 
 from reverie.core.checks import check_finite
 from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows, sample_size
-from reverie.core.tables import tabular
+from reverie.core.tables import labels_of, tabular
 from reverie.core.types import ArrayLike
 from reverie.validation.permutation.duplicates import row_hashes
 from reverie.validation.statistics.constraints import Constraint, breaks
@@ -40,7 +40,7 @@ _MOST_LINES = 6
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of a sample that stand for it: values, names and weights as `reverie.validate` reads them.
+    """Rows of a sample that stand for it: values, names, weights and words as `reverie.validate` reads them.
 
     `n_rows` is how many rows the sample has.
     """
@@ -49,6 +49,7 @@ class Part:
     names: tuple[str, ...] | None
     weights: np.ndarray | None
     n_rows: int
+    labels: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def part_of(sample: ArrayLike, what: str, *, most: int, seed: int) -> ArrayLike:
     n = len(values)
     check_finite(values, names, name=what)
     rows = sample_rows(n, max(2 * most, sample_size(n, values.shape[1:])), seed)
-    return Part(values[rows], names, None if weights is None else np.asarray(weights)[rows], n)
+    return Part(values[rows], names, None if weights is None else np.asarray(weights)[rows], n, labels_of(sample))
 
 
 def stream(

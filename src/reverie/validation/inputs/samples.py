@@ -34,8 +34,8 @@ repeats in `real`, unless the generated sample holds the same rows, as it does i
 if the law is discrete.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -81,6 +81,7 @@ class Sample:
     event_shape : Shape of one event; (d,) for sets too, whose features are a table.
     weights : Event weights, shape (n,), if any.
     sets, columns : The sets themselves, shape (n, P, F + 1), and the names of their columns; None for other events.
+    labels : The words behind the codes of columns of words, by name.
     """
 
     values: np.ndarray
@@ -89,6 +90,7 @@ class Sample:
     weights: np.ndarray | None = None
     sets: np.ndarray | None = None
     columns: tuple[str, ...] | None = None
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def events(self) -> np.ndarray:
@@ -115,6 +117,7 @@ class Samples:
     warnings : what was cut, and what that means.
     calibration_source : "given", "training" or "half of real".
     chains : whether rows depend on their neighbours, and the blocks to exchange.
+    labels : the words behind the codes of columns of words, by name, those of all samples.
     """
 
     reference: Sample
@@ -128,6 +131,7 @@ class Samples:
     warnings: tuple[str, ...]
     calibration_source: str
     chains: ChainReport = ChainReport()
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def is_weighted(self) -> bool:
@@ -163,7 +167,7 @@ def read_sample(sample: ArrayLike, what: str, names: tuple[str, ...] | None = No
     table = read_table(sample, what, names)
     weights = checked_weights(table.weights, len(table.values), what)
     if table.columns is None:
-        return Sample(table.values, table.names, table.event_shape, weights)
+        return Sample(table.values, table.names, table.event_shape, weights, labels=table.labels)
     return _of_sets(table.values.reshape(-1, *table.event_shape), table.columns, weights)
 
 
@@ -205,6 +209,9 @@ def gather_samples(
         largest = max(x.shape[1] for x in wide.values())
         wide = {what: np.pad(x, ((0, 0), (0, largest - x.shape[1]), (0, 0))) for what, x in wide.items()}
         read = {what: replace(sample, sets=wide[what]) for what, sample in read.items()}
+    labels: dict[str, Sequence[str]] = {}  # of the sample that knows most words: codes are alike in all
+    for name, words in (pair for sample in read.values() for pair in sample.labels.items()):
+        labels[name] = max(labels.get(name, ()), words, key=len)
     tables = one_precision(*(sample.values for sample in read.values()))
     read = {what: replace(read[what], values=values) for what, values in zip(read, tables, strict=True)}
     sizes = {f"given_{what}": len(sample.values) for what, sample in read.items()}
@@ -248,6 +255,7 @@ def gather_samples(
         warnings=(*copied, *notes, *chains.warnings),
         calibration_source="half of real" if calibration is None else calibration_source,
         chains=chains,
+        labels=labels,
     )
     return replace(samples, warnings=(*samples.warnings, *_notes_of_far_entries(samples)))
 

@@ -9,6 +9,7 @@ from generated instead of real events it is off by b = q(generated) - q(real) be
     mean       mean                                                  sigma^2
     width      standard deviation sigma                              Var((x - mean)^2) / (4 sigma^2)
     tails      share beyond the 1 % and 99 % quantiles of real       p (1 - p)
+    share      share of events with one word of a column of words    p (1 - p)
 
 Of two values the width is that of the mean already, and its s vanishes where both are equally many: it is left out.
 
@@ -42,8 +43,8 @@ class Bias:
 
     Parameters
     ----------
-    column : name of the column or observable.
-    quantity : "mean", "width" or "tails".
+    column : name of the column or observable, or a column and one of its words.
+    quantity : "mean", "width" or "tails"; "share" of a word.
     value, error : generated minus real and its standard error, in units of s (see the module).
     events : N at which bias and statistical error are equal; None where the bias is compatible with 0.
     low, high : 95 % limits for all at once; high is None without upper limit. Without estimate low is one-sided.
@@ -65,11 +66,19 @@ def biases(comparisons: Comparisons, *, seen: bool) -> tuple[Bias, ...]:
     the global test there are lower limits only.
     """
     here = comparisons.generated
-    columns = list(zip(comparisons.single_names, here.single.T.numpy(), strict=True))
+    columns, measured = [], []
+    for name, values in zip(comparisons.single_names, here.single.T.numpy(), strict=True):
+        words = comparisons.labels.get(name)
+        if words is None:
+            columns.append((name, values))
+            continue
+        for code, word in enumerate(words):
+            of_word = list(_measured((values == code).astype(float), here.relabel))
+            measured += [(f"{name} = {word}", "share", *rest) for what, *rest in of_word if what == "mean"]
     for name, values in here.observables.items():
         if values.shape[1] > 1:
             columns += [(f"{name}[{k}]", column) for k, column in enumerate(values.T.numpy())]
-    measured = [(name, *one) for name, values in columns for one in _measured(values, here.relabel)]
+    measured += [(name, *one) for name, values in columns for one in _measured(values, here.relabel)]
     # z of both limits, and of the one limit of what is not seen
     two_sided, one_sided = (float(ndtri(1 - level / max(1, len(measured)))) for level in (_LEVEL / 2, _LEVEL))
     results = []

@@ -141,7 +141,8 @@ def events_and_biases(
     `seen` says whether the global test tells the samples apart.
     """
     here = comparisons.generated
-    columns = dict(zip(comparisons.single_names, column_distances(here.single, here.relabel), strict=True))
+    pairs = zip(comparisons.single_names, column_distances(here.single, here.relabel), strict=True)
+    columns = {name: distance for name, distance in pairs if name not in comparisons.labels}
     tests = {name: group for name, group in groups.items() if name != CONSTRAINTS}
     rules = [one for one in constraints if one.name != TWINS]  # equal pairs grow as the square of the events
     needs = events_needed(tests, classifiers, rules, columns, here.relabel, seen=seen)
@@ -160,14 +161,14 @@ def events_and_biases(
 def region_occupancy(comparisons: Comparisons, samples: Samples, alpha: float) -> Occupancy:
     """Return the occupancy of the bins of the battery, their names in original units."""
     bins, n = comparisons.generated.bins, comparisons.generated.relabel.n
-    centres, of_row = bins.centres.numpy(), bins.of_row.numpy()
+    centres, of_row, labels = bins.centres.numpy(), bins.of_row.numpy(), {}
     if comparisons.few_names == comparisons.names:
         keep = [samples.names.index(name) for name in comparisons.names]
-        centres = samples.unscaled(centres, keep)
+        centres, labels = samples.unscaled(centres, keep), samples.labels
     return occupancy(
         of_row[:n],
         of_row[n:],
-        region_names(centres, comparisons.few_names),
+        region_names(centres, comparisons.few_names, labels),
         real_weights=samples.reference.weights,
         generated_weights=samples.generated.weights,
         relabel=comparisons.generated.relabel,

@@ -36,6 +36,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ from reverie.core.checks import check_positive, check_table
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
 from reverie.core.random import as_generator
-from reverie.core.tables import in_same_words, tabular
+from reverie.core.tables import in_same_words, labels_of, tabular
 from reverie.core.types import ArrayLike, RandomState
 from reverie.validation.inputs.samples import checked_weights, one_precision
 from reverie.validation.permutation.duplicates import n_pairs, row_sets, twin_columns
@@ -180,6 +181,7 @@ def check_constraints(
     check_positive("tolerance", tolerance, allow_zero=True)
     given = in_same_words({"real": real, "generated": generated})
     (x, own), (y, others) = (_events(sample, what) for what, sample in given.items())
+    labels = labels_of(given["real"])
     if own and others and own != others and set(own) == set(others):
         y = y[:, [others.index(name) for name in own]]
     if x.shape[1:] != y.shape[1:]:
@@ -199,7 +201,7 @@ def check_constraints(
             results.append(_exact(name, *(breaks(name, holds, part, tolerance) for part in (x, y)), inferred=False))
         if infer:
             check = x[1::2].reshape(len(x[1::2]), -1)
-            for rule in learnt_rules(x, features, tolerance):
+            for rule in learnt_rules(x, features, tolerance, labels=labels):
                 broken = rule.breaks(check), rule.breaks(y.reshape(len(y), -1))
                 results.append(_exact(rule.name, *broken, inferred=True))
             n, m, p = len(x), len(y), 1.0
@@ -268,10 +270,20 @@ def breaks(name: str, holds: Constraint, events: np.ndarray, tolerance: float) -
     return ~np.asarray(fine.all(axis=1))
 
 
-def learnt_rules(real: np.ndarray, names: Sequence[str], tolerance: float = TOLERANCE) -> list[Rule]:
-    """Return the rules read off every second event of `real` (n, *event) that the others obey too, up to 0.1 %."""
+def learnt_rules(
+    real: np.ndarray,
+    names: Sequence[str],
+    tolerance: float = TOLERANCE,
+    *,
+    labels: Mapping[str, Sequence[str]] | None = None,
+) -> list[Rule]:
+    """Return the rules read off every second event of `real` (n, *event) that the others obey too, up to 0.1 %.
+
+    `labels` has the words behind the codes of columns of words, by name.
+    """
     learn, check = (part.reshape(len(part), -1) for part in (real[::2], real[1::2]))
-    rules = inferred_constraints(learn, list(names), tolerance=tolerance, padding=real.ndim == 2)
+    how: Any = {"tolerance": tolerance, "padding": real.ndim == 2, "labels": labels}
+    rules = inferred_constraints(learn, list(names), **how)
     return [rule for rule in rules if rule.breaks(check).sum() <= MAX_BROKEN * len(check)]
 
 
@@ -356,16 +368,23 @@ def _exact(name: str, real: np.ndarray, generated: np.ndarray, *, inferred: bool
 
 
 def inferred_constraints(
-    real: np.ndarray, names: list[str], *, tolerance: float = 1e-6, padding: bool = True
+    real: np.ndarray,
+    names: list[str],
+    *,
+    tolerance: float = 1e-6,
+    padding: bool = True,
+    labels: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Rule]:
     """Return the rules that real (n, d), finite numbers, obeys; features with the same rule share one.
 
-    `tolerance` of levels, integers and edges is in units of the spread of a column; `padding` looks for zero-padding.
+    `tolerance` of levels, integers and edges is in units of the spread of a column; `padding` looks for zero-padding;
+    `labels` has the words behind the codes of columns of words, by name, which have no edges.
     """
+    labels = labels or {}
     slack = tolerance * np.where(real.std(0) > 0, real.std(0), 1.0)
     shared: dict[str, tuple[_Breaks, list[int]]] = {}
     for j in range(real.shape[1]):
-        for words, breaks in _column_rules(real[:, j]):
+        for words, breaks in _column_rules(real[:, j], labels.get(names[j])):
             shared.setdefault(words, (breaks, []))[1].append(j)
     rules = []
     for words, (breaks, columns) in shared.items():
@@ -374,7 +393,7 @@ def inferred_constraints(
             called = f"each of {called}, {names[columns[1]]}{more} ({len(columns)} features)"
         rules.append(Rule(f"{called} is {words}", partial(_any_breaks, breaks, columns, slack[columns])))
     if padding and 1 < real.shape[1] <= MAX_PADDED:
-        rules += _padding(real, names)
+        rules += _padding(real, names, [labels.get(name, ("0",))[0] for name in names])
     return rules
 
 
@@ -382,11 +401,13 @@ def _any_breaks(breaks: _Breaks, columns: list[int], slack: np.ndarray, rows: np
     return np.asarray(breaks(rows[:, columns], slack).any(1))
 
 
-def _column_rules(column: np.ndarray) -> list[tuple[str, _Breaks]]:
-    """Return the rules of one column (n,): its levels, or else its edges and whole numbers."""
+def _column_rules(column: np.ndarray, labels: Sequence[str] | None) -> list[tuple[str, _Breaks]]:
+    """Return the rules of one column (n,): its levels, or else, if it has no words, its edges and whole numbers."""
     levels, counts = np.unique(column, return_counts=True)
     if len(levels) <= MAX_LEVELS and counts.min() >= _SEEN:
-        return [_levels(levels)]
+        return [_levels(levels, labels)]
+    if labels is not None:
+        return []
     rules: list[tuple[str, _Breaks]] = []
     for sign, word, edge, count in ((1, "at least", levels[0], counts[0]), (-1, "at most", levels[-1], counts[-1])):
         values = np.sort(sign * column)
@@ -400,8 +421,8 @@ def _column_rules(column: np.ndarray) -> list[tuple[str, _Breaks]]:
     return rules
 
 
-def _levels(levels: np.ndarray) -> tuple[str, _Breaks]:
-    """Return the rule that values are one of `levels` (K,), which rise."""
+def _levels(levels: np.ndarray, labels: Sequence[str] | None) -> tuple[str, _Breaks]:
+    """Return the rule that values are one of `levels` (K,), which rise, or codes of `labels`."""
 
     def breaks(values: np.ndarray, slack: np.ndarray) -> np.ndarray:
         above = np.clip(np.searchsorted(levels, values), 0, len(levels) - 1)
@@ -409,6 +430,7 @@ def _levels(levels: np.ndarray) -> tuple[str, _Breaks]:
         return np.minimum(np.abs(values - levels[above]), np.abs(values - levels[below])) > slack
 
     shown = [f"{level:+g}" if levels.min() < 0 < level else f"{level:.6g}" for level in levels]
+    shown = shown if labels is None else [labels[int(level)] for level in levels]
     if len(levels) > 6:
         return f"one of {len(levels)} levels from {shown[0]} to {shown[-1]}", breaks
     return " or ".join([", ".join(shown[:-1]), shown[-1]]) if len(levels) > 1 else shown[0], breaks
@@ -418,8 +440,8 @@ def _beyond(sign: int, bound: float, values: np.ndarray, slack: np.ndarray) -> n
     return sign * (values - bound) < -slack
 
 
-def _padding(real: np.ndarray, names: list[str]) -> list[Rule]:
-    """Return the rule that columns are 0 where others are, none if no pair of columns shows it."""
+def _padding(real: np.ndarray, names: list[str], zeros: list[str]) -> list[Rule]:
+    """Return the rule that columns are 0 where others are, none if no pair shows it; `zeros` is what 0 is called."""
     zero = (real == 0).astype(np.float64)
     share = zero.mean(0)
     never = zero.T @ (1 - zero) == 0  # [a, b]: no event has a = 0 and b != 0
@@ -436,4 +458,4 @@ def _padding(real: np.ndarray, names: list[str]) -> list[Rule]:
     a, b = np.unravel_index(int((implied * expected).argmax()), implied.shape)
     more = int(implied.sum()) - 1
     also = f" (and {more} such pairs)" if more else ""
-    return [Rule(f"{names[b]} is 0 where {names[a]} is 0{also}", breaks)]
+    return [Rule(f"{names[b]} is {zeros[b]} where {names[a]} is {zeros[a]}{also}", breaks)]

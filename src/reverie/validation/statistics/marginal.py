@@ -31,6 +31,7 @@ Place and width of a feature are the weighted median and interquartile range, in
 divided by 1.349, the standard deviation of a normal law.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
 
@@ -38,6 +39,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.core.proportions import percent
 from reverie.core.types import ArrayLike
 from reverie.validation.inputs.tables import as_rows, as_values
 from reverie.validation.parallel import shared
@@ -56,6 +58,7 @@ __all__ = [
     "anderson_darling",
     "ascending",
     "change_of_shape",
+    "change_of_shares",
     "cumulative_norms",
     "energy_distance_1d",
     "energy_shift",
@@ -68,6 +71,7 @@ __all__ = [
 ]
 
 TAIL = 0.01  # on either side
+_WORDS = 3  # of a column that a sentence names
 _ROWS = 256  # rows of 500 columns: half a megabyte, within the cache of one core
 
 
@@ -249,6 +253,23 @@ def change_of_shape(x: np.ndarray, y: np.ndarray, w_x: np.ndarray | None = None,
     if abs(ratio - 1) >= 0.01:
         parts.append(f"core {abs(ratio - 1):.0%} {'wider' if ratio > 1 else 'narrower'}")
     return ", ".join(parts)
+
+
+def change_of_shares(
+    x: np.ndarray,
+    y: np.ndarray,
+    words: Sequence[str],
+    w_x: np.ndarray | None = None,
+    w_y: np.ndarray | None = None,
+) -> str:
+    """Return the words, three at most, whose shares of codes x (n,) and y (m,) differ most, with both shares."""
+    shares = [
+        np.bincount(v.astype(int), w, minlength=len(words)) / (len(v) if w is None else w.sum())
+        for v, w in ((x, w_x), (y, w_y))
+    ]
+    most = np.argsort(-np.abs(shares[1] - shares[0]), kind="stable")[:_WORDS]
+    parts = [f"{words[k]} in {percent(shares[1][k])} (real {percent(shares[0][k])})" for k in most]
+    return f"events are {', '.join(parts)}"
 
 
 def weighted_quantile(x: np.ndarray, w: np.ndarray | None, levels: tuple[float, ...]) -> np.ndarray:

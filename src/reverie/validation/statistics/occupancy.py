@@ -27,7 +27,7 @@ the variance of a gap over the labellings, in units of that of independent event
 worth an independent one: z and intervals take this into account, region by region.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -66,6 +66,7 @@ __all__ = [
 LEAST_EXPECTED = 5
 MAX_BINS = 100
 _EVENTS_PER_BIN = 20
+_MIXED = 0.05  # from a code on, a mean of codes names no word
 
 Cells: TypeAlias = tuple[np.ndarray, np.ndarray]  # centres (k, d) in the unit of the rows, fitted events of each (k,)
 
@@ -265,17 +266,33 @@ def compare_bins(
     return occupancy(here[: len(real)], here[len(real) :], called, relabel=relabel, alpha=alpha)
 
 
-def region_names(centres: np.ndarray, names: Sequence[str] | None = None, *, most: int = 2) -> list[str]:
+def region_names(
+    centres: np.ndarray,
+    names: Sequence[str] | None = None,
+    labels: Mapping[str, Sequence[str]] | None = None,
+    *,
+    most: int = 2,
+) -> list[str]:
     """Return words for each centre (K, d): the features in which it is farthest from the others.
 
-    Give centres in the unit that the reader knows.
+    Give centres in the unit that the reader knows. `labels` has the words behind the codes of columns of words, by
+    name: a centre is called by one only where it is that code, as it is where all events about it have that word.
     """
     names = [f"x{j}" for j in range(centres.shape[1])] if names is None else names
-    spread = centres.std(0)
+    labels, spread = labels or {}, centres.std(0)
     away = np.abs(centres - centres.mean(0)) / np.where(spread > 0, spread, np.inf)
-    chosen = np.sort(np.argsort(-away, axis=1, kind="stable")[:, :most], axis=1)
-    words = [[f"{names[j]} = {centre[j]:.3g}" for j in row] for centre, row in zip(centres, chosen, strict=True)]
-    return [f"the region near {', '.join(parts)}" for parts in words]
+    for j in [j for j, name in enumerate(names) if name in labels]:
+        away[np.abs(centres[:, j] - np.round(centres[:, j])) > _MIXED, j] = -1.0
+    called = []
+    for centre, row in zip(centres, away, strict=True):
+        parts = []
+        for j in sorted(np.argsort(-row, kind="stable")[:most].tolist()):
+            words = labels.get(names[j])
+            if row[j] >= 0:
+                value = f"{centre[j]:.3g}" if words is None else words[round(float(centre[j]))]
+                parts.append(f"{names[j]} = {value}")
+        called.append(f"the region near {', '.join(parts)}" if parts else "a region of mixed words")
+    return called
 
 
 @checked

@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from reverie.core.random import child_generator
@@ -39,11 +40,11 @@ from reverie.validation.statistics.constraints import TWINS, constraint_columns
 from reverie.validation.statistics.correlations import correlation_columns
 from reverie.validation.statistics.frechet import frechet_columns
 from reverie.validation.statistics.likelihood_ratio import likelihood_ratio_columns
-from reverie.validation.statistics.marginal import change_of_shape, marginal_columns, tail_columns
+from reverie.validation.statistics.marginal import change_of_shape, change_of_shares, marginal_columns, tail_columns
 from reverie.validation.statistics.moments import hotelling_columns
 from reverie.validation.statistics.neighbours import label_share, neighbour_graph
 from reverie.validation.statistics.observables import mean_columns
-from reverie.validation.statistics.occupancy import bin_statistic
+from reverie.validation.statistics.occupancy import Bins, bin_statistic
 from reverie.validation.statistics.precision_recall import ball_statistics, list_length
 from reverie.validation.statistics.sliced import draw_directions, energy_by_slices, sliced_columns
 
@@ -142,16 +143,24 @@ class Statistic:
 def _by_feature(shared: Comparisons, c: Comparison) -> Groups:
     names, of_x = shared.single_names, c.relabel.labels[:, 0].numpy()
     w = None if c.relabel.weights is None else c.relabel.weights.numpy()
-    groups: Groups = {"KS": [], "Anderson-Darling": []}
+    groups: Groups = {"KS": [], "Anderson-Darling": [], "tails": [], "shares": []}
     weights = (None, None) if w is None else (w[of_x], w[~of_x])
     for name, x, both in zip(names, c.single.T.numpy(), marginal_columns(c.single, c.relabel), strict=True):
-        change = change_of_shape(x[of_x], x[~of_x], *weights)
-        for test, one in zip(groups, both, strict=True):
+        words = shared.labels.get(name)
+        if words is None:
+            change = change_of_shape(x[of_x], x[~of_x], *weights)
+        else:
+            change = change_of_shares(x[of_x], x[~of_x], words, *weights)
+            met, place = np.unique(x, return_inverse=True)
+            codes = Bins(torch.empty(len(met), 0), torch.from_numpy(place))
+            groups["shares"].append(column("shares", bin_statistic(codes, c.relabel), name, detail=change))
+        for test, one in zip(("KS", "Anderson-Darling"), both, strict=True):
             groups[test].append(column(test, one, name, detail=change))
     if w is None:  # few weighted events lie there: the permutations hold for many only
         tails = tail_columns(c.single, c.relabel, shared.edges, c.third)
-        groups["tails"] = [column("tails", tail, name) for tail, name in zip(tails, names, strict=True)]
-    return groups
+        pairs = zip(tails, names, strict=True)
+        groups["tails"] = [column("tails", tail, name) for tail, name in pairs if name not in shared.labels]
+    return {test: columns for test, columns in groups.items() if columns}
 
 
 def _alone(name: str, computed: Computed) -> Groups:
@@ -277,6 +286,8 @@ STATISTICS: tuple[Statistic, ...] = (
               "their full weight.", "scholz1987", finding="shape"),
         Check("tails", "Difference of the shares of events in the outer 2 % of one feature.",
               "westfall1993", "distance", "tails"),
+        Check("shares", "Chi-squared of the numbers of events with each word of one column; their order does not "
+              "matter.", "pearson1900", finding="shape"),
     )),
     Statistic("moments", _moments, lambda w: w.products * w.k**2, (
         Check("Hotelling T²", "Squared Mahalanobis distance of means, widths and correlations of normal scores; blind "
