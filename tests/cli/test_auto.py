@@ -3,7 +3,7 @@
 import io
 import json
 import re
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +231,7 @@ def test_the_folder_is_that_of_an_ordinary_run_which_the_command_that_is_shown_r
     assert np.array_equal(np.load(again / "samples.npy"), np.load(out / "samples.npy"))
     sizes = [json.loads((folder / "data.json").read_text()) for folder in (out, again)]
     assert [(s["n_held_out"], s["n_selection"]) for s in sizes] == [(140, 140)] * 2
-    RunFolder.create(out, config="", command="", overwrite=True)
+    RunFolder.create(out, held=ExitStack(), config="", command="", overwrite=True)
     assert not {"candidates", "selection.json"} & {path.name for path in out.iterdir()}
 
 

@@ -290,3 +290,10 @@ def test_the_reader_does_not_import_torch():
 
     code = "import sys, reverie.core.tables; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_whole_numbers_that_lose_digits_beside_others_are_told():
+    with pytest.warns(UserWarning, match="at most 2\\^53 in column 'event'"):
+        to_raw({"event": np.array([2**53 + 1, 5]), "pt": np.array([0.5, 1.5])})
+    raw = to_raw({"event": np.array([2**53 + 1, 5]), "run": np.array([1, 2])})
+    assert int(raw.values[0, 0]) == 2**53 + 1

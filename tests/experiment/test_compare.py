@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -41,7 +42,7 @@ def make(tmp_path):
 
     def run(name, auc=0.55, error=0.007, *, seed=0, held_out=0.35, sha="a" * 64, model="gan", steps=100, **more):
         config = f"data: ring\nseed: {seed}\nheld_out: {held_out}\nmodel: {{name: {model}, max_steps: {steps}}}\n"
-        folder = RunFolder.create(tmp_path / name, config=config, command="reverie run")
+        folder = RunFolder.create(tmp_path / name, held=ExitStack(), config=config, command="reverie run")
         write_json(folder / "data.json", {"sha256": sha, "n_rows": 3000})
         write_json(folder / "status.json", {"training": {"step": steps, "seconds": 90.0, "ended_by": "max_steps"}})
         write_json(folder / "validation.json", validation(auc, error, **more).to_json())

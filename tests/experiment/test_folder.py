@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from reverie.training.checkpoint import atomic_file
 
 @pytest.fixture
 def folder(tmp_path):
-    return RunFolder.create(tmp_path / "runs" / "x", config="data: ring\n", command="reverie run gan ring")
+    return RunFolder.create(
+        tmp_path / "runs" / "x", held=ExitStack(), config="data: ring\n", command="reverie run gan ring"
+    )
 
 
 def test_a_new_folder(folder):
@@ -73,7 +76,7 @@ def test_an_existing_run_is_refused_and_replaced_on_demand(folder):
     for name in ("report.html", "resolved.json"):
         write_text(folder / name, "old")
     write_text(folder / "notes.txt", "mine")
-    new = RunFolder.create(folder.path, config="data: grid\n", command="reverie", overwrite=True)
+    new = RunFolder.create(folder.path, held=ExitStack(), config="data: grid\n", command="reverie", overwrite=True)
     assert not (new / "report.html").exists()
     assert not (new / "resolved.json").exists()
     assert (new / "notes.txt").read_text() == "mine"
@@ -118,3 +121,14 @@ def test_the_lock_keeps_another_process_out_and_dies_with_its_holder(folder):
         holder.stdin.close()
     with folder.lock():
         pass
+
+
+def test_a_run_in_progress_is_not_overwritten(folder):
+    write_text(folder / "history.jsonl", "{}")
+    with folder.lock(), pytest.raises(FolderError, match="in progress"):
+        RunFolder.create(folder.path, held=ExitStack(), config="", command="", overwrite=True)
+    assert (folder / "history.jsonl").read_text() == "{}"
+    with ExitStack() as held:
+        RunFolder.create(folder.path, held=held, config="", command="", overwrite=True)
+        with pytest.raises(FolderError, match="in progress"), folder.lock():  # it keeps the lock that it took
+            pass

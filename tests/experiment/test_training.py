@@ -1,5 +1,6 @@
 """The driver of training: alarms are kept, told once and shown; every way to end has its word."""
 
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
@@ -49,7 +50,7 @@ def trained(tmp_path, monkeypatch, capsys):
 
     def run(model, **options):
         config = RunConfig(data="ring", model={"name": "gan"}, **options)
-        folder = RunFolder.create(tmp_path / "x", config=config.to_yaml(), command="")
+        folder = RunFolder.create(tmp_path / "x", held=ExitStack(), config=config.to_yaml(), command="")
         with TrainingSession(model, Inputs(part, part, part, part), config) as session:
             session.begin()
             ended = session.keep_in(folder)

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn import base
@@ -19,7 +20,7 @@ from reverie.data.sets import particle_sets
 from reverie.data.transforms import Standardise
 from reverie.models import EBM, GAN, RBM, VAE, Autoencoder, Flow, FlowMatching, WaveFunctionRBM, load_model, save_model
 from reverie.models import base as base_module
-from reverie.models.base import GenerativeModel, first_rows
+from reverie.models.base import GenerativeModel
 from reverie.models.gan.networks import Generator
 from reverie.models.likelihood import LikelihoodModel
 from reverie.training.monitor import Monitor
@@ -291,7 +292,7 @@ def test_save_and_load_give_the_same_samples(name, tmp_path):
     if isinstance(model, GAN):
         assert torch.equal(back.discriminate(X), model.discriminate(X))
     if _has_likelihood(model):
-        few = first_rows(X, 10)
+        few = model._some_rows(X, 10)
         np.testing.assert_array_equal(back.score_samples(few), _fitted(name).score_samples(few))
 
 
@@ -316,7 +317,7 @@ def test_a_resumed_run_ends_at_the_same_bits(name, tmp_path):
 def test_score_is_finite_and_not_above_perfect_by_more_than_noise(name):
     model, X = _fitted(name), _made(name)[1]
     if _has_likelihood(model):
-        few = first_rows(X, 10)
+        few = model._some_rows(X, 10)
         likelihood = model.log_likelihood(few)
         assert likelihood.values.shape == (10,)
         assert np.isfinite(likelihood.values).all()
@@ -325,6 +326,23 @@ def test_score_is_finite_and_not_above_perfect_by_more_than_noise(name):
         score = model.score(X)
         assert np.isfinite(score)
         assert score < 0.2
+
+
+def test_a_score_asks_neither_for_the_order_of_the_rows_nor_for_the_first_of_them():
+    """Of sorted rows a part is drawn, and events count by their weights."""
+    model, rng = _fitted("relativistic"), np.random.default_rng(0)
+    X = np.concatenate([_made("relativistic")[1].values] * 30)
+    parts = [model._some_rows(one) for one in (X, Dataset(X), pd.DataFrame(X), X.tolist())]
+    assert [len(part) for part in parts] == [2000] * 4
+    np.testing.assert_array_equal(parts[0], parts[1].values)
+    np.testing.assert_array_equal(parts[0], parts[2])
+    np.testing.assert_array_equal(parts[0], parts[3])
+    shuffled, in_order = X[rng.permutation(len(X))], X[np.argsort(X[:, 0])]
+    first = model.score(in_order[:2000])
+    assert abs(model.score(in_order) - model.score(shuffled)) < 0.2 * abs(first - model.score(shuffled))
+    w = (X[:, 0] > np.median(X[:, 0])).astype(float)
+    assert model.score(Dataset(X, weights=w + 1e-9)) == pytest.approx(model.score(X[w > 0]), rel=0.2)
+    assert model.score(Dataset(X, weights=w + 1e-9)) < model.score(X)
 
 
 WATCHED = {  # one of each learner that judges itself by a held-out loss, and both ways of the RBM to log Z
@@ -359,7 +377,8 @@ def test_held_out_events_count_by_their_weights_at_checks(name):
 
 @EVERY
 def test_what_a_model_says_of_itself_is_finite_and_can_be_written(name):
-    model, X = _fitted(name), first_rows(_made(name)[1], 20)
+    model = _fitted(name)
+    X = model._some_rows(_made(name)[1], 20)
     said = model.assess(X, X, random_state=0)
     assert Assessment.from_json(json.loads(json.dumps(said.to_json()))) == said
     assert all(np.isfinite(quantity.value) for quantity in said.numbers)

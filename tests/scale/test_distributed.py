@@ -24,7 +24,7 @@ from reverie.models.gan.estimator import GAN
 from reverie.models.rbm.estimator import RBM
 from reverie.models.vae.estimator import VAE
 from reverie.networks.normalisation import SharedBatchNorm, share_batch_norm
-from reverie.scale.distributed import Distributed, runtime_from_environment
+from reverie.scale.distributed import Distributed, meeting_point, runtime_from_environment
 
 N_STEPS = 3
 COMMON = {"max_steps": N_STEPS, "n_checks": 0, "random_state": 0, "batch_size": 32, "n_threads": 1, "compile": False}
@@ -219,3 +219,16 @@ def wait_for(happens, process: subprocess.Popen, seconds: float = 120.0) -> None
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() - began < seconds, "waited too long"
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "n_nodes", "address"),
+    [
+        ("node[03-05,07]", "4", "node03"),
+        ("a1,a2", "2", "a1"),
+        ("gpu[1,4]-ib", "2", "gpu1-ib"),
+        ("node03", "1", "127.0.0.1"),
+    ],
+)
+def test_processes_of_srun_meet_on_the_first_machine(nodes, n_nodes, address):
+    assert meeting_point({"SLURM_STEP_NODELIST": nodes, "SLURM_STEP_NUM_NODES": n_nodes}) == address

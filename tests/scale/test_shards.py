@@ -120,3 +120,16 @@ def test_the_script_of_an_array_quotes_what_needs_it():
     assert text.startswith("#!/bin/bash\n")
     assert "#SBATCH --array=1-20\n" in text
     assert "\nreverie sample 'my runs/z' -n 5 --shard \"$SLURM_ARRAY_TASK_ID/20\" --quiet\n" in text
+
+
+def test_a_manifest_that_another_task_writes_meanwhile_is_no_other_file(tmp_path, monkeypatch):
+    folder(tmp_path)
+    known, seen = ShardFolder._manifest, []
+
+    def late(self):
+        seen.append(1)
+        return known(self) if len(seen) > 1 else None
+
+    monkeypatch.setattr(ShardFolder, "_manifest", late)
+    folder(tmp_path)
+    assert (tmp_path / MANIFEST).is_file()

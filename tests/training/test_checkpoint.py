@@ -88,3 +88,11 @@ def test_a_crash_while_saving_leaves_the_old_state(tmp_path, monkeypatch, moment
         folder.save(200, STATE | {"step": 200})
     assert load_state(folder.latest())["step"] == 100
     assert not list(folder.folder.glob(".*.tmp"))
+
+
+def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path):
+    with module.atomic_file(tmp_path / "a") as one, module.atomic_file(tmp_path / "a") as other:
+        one.write(b"one")
+        other.write(b"other")
+    assert (tmp_path / "a").read_bytes() == b"one"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -69,3 +69,14 @@ def test_min_p_of_dependent_statistics_is_uniform():
     uniform = stats.uniform().cdf
     assert stats.kstest([_global_p(exact, i) for i in range(100)], uniform).statistic < limit
     assert stats.kstest([_global_p(smallest, i) for i in range(100)], uniform).statistic > limit  # twin
+
+
+def test_infinity_is_the_largest_value_and_no_number_the_least():
+    values = np.arange(20.0)
+    assert permutation_p(np.r_[np.inf, values[1:]]) == pytest.approx(0.05)
+    far, farther = (permutation_p(np.r_[10.0, largest, values[:18]]) for largest in (1e3, np.inf))
+    assert farther == far
+    assert permutation_p(np.r_[np.nan, values[1:]]) == 1.0
+    assert permutation_p(np.full(20, np.inf)) == 1.0
+    columns = [ranked(np.r_[np.inf, np.inf, values[2:]]), ranked(values)]
+    assert min_p(columns).observed_p == min_p([ranked(np.r_[30.0, 30.0, values[2:]]), ranked(values)]).observed_p

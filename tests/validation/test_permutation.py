@@ -95,3 +95,24 @@ def test_impossible_settings_are_refused():
         permutation_test(ks_distance, x, y, weights=(torch.ones(4), torch.ones(5)))
     with pytest.raises(InputError, match="one size"):
         permutation_test(ks_distance, x, y[:4], weights=(torch.ones(5), torch.ones(4)))
+
+
+def test_a_statistic_without_a_number_is_refused_and_infinity_is_far():
+    x, y = _sample(50), _sample(50, 2.0, 1)
+    with pytest.raises(InputError, match="for the two samples, got NaN"):
+        permutation_test(lambda a, b: torch.tensor(torch.nan), x, y, n_permutations=9)
+    far = permutation_test(
+        lambda a, b: torch.tensor(torch.inf) if _mean_difference(a, b) > 1 else _mean_difference(a, b),
+        x,
+        y,
+        n_permutations=99,
+        random_state=0,
+    )
+    assert far.p_value == pytest.approx(0.01)
+
+
+def test_weights_without_a_sum_in_some_permutation_are_refused():
+    x, y, w = _sample(40), _sample(40, 0.0, 1), torch.ones(40)
+    w[:19] = -1.0
+    with pytest.raises(InputError, match="however their rows are exchanged"):
+        permutation_test(ks_distance, x, y, weights=(w, w), n_permutations=99, random_state=0)

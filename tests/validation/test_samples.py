@@ -8,7 +8,9 @@ import pytest
 import torch
 
 import reverie
+from reverie import validate
 from reverie.core.errors import InputError, UnknownNameError
+from reverie.data import Dataset
 from reverie.validation.inputs.samples import gather_samples, read_sample
 
 
@@ -193,3 +195,11 @@ def test_repeats_that_chance_makes_are_left_alone():
     assert not any("stand" in note for note in samples.warnings)
     drawn = [_table(200, k)[r.integers(0, 200, 300)] for k in range(2)]  # as uneven as chance, but not shared
     assert "leave them out" in gather_samples(*drawn, None, names=None, seed=0, max_samples=300).warnings[0]
+
+
+def test_events_that_negative_weights_leave_worth_next_to_nothing_are_refused():
+    x, w = np.random.default_rng(0).normal(size=(300, 2)), np.ones(300)
+    w[:140] = -1.0  # (160 - 140)^2 / 300 = 1.3
+    weighted = Dataset(x, weights=w)
+    with pytest.raises(InputError, match=r"worth at least 20 equal ones, got 1\.33"):
+        validate(weighted, weighted, calibration=weighted, correlated="ignore")

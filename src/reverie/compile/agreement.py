@@ -18,6 +18,8 @@ one: its gradient is a sum that is zero, and another order of the sum leaves ano
 as large. It is told from starts that are off by many roundings, a relative 1e-3, from which a change that means
 something is the same within a per cent, and a remainder is not: 0.02 |d| + 10 max |s| >= 2 |d|. Of it is asked only
 that it stays within the changes of the step, rms(e) <= 2 max rms(d) over all tensors, that of a sign that flips.
+Where a step has several forms, a tensor of which one found this is one for the others too: a moment that holds the
+remainder of a compiled step fades in the next by an amount that is known, and takes up a new remainder.
 So may single entries be. A unit that is on for every event has, under a relativistic loss, a bias whose gradient
 cancels exactly in one order of the sum and leaves a remainder in another, of which Adam makes a full step. An entry
 that the plain step leaves exactly alone may move by |e_i| <= 2 rms(d) where another tensor of its shape, a moment of
@@ -89,6 +91,8 @@ def agrees(
     n_entries: int,
     largest: float,
     many: Sequence[Deviation] = (),
+    *,
+    is_remainder: bool = False,
 ) -> bool:
     """Return whether a compiled change is the plain one, given what rounding does to the plain one.
 
@@ -97,8 +101,9 @@ def agrees(
     found : deviation of the compiled change from the plain one, of `n_entries` entries.
     roundings, many : deviations of plain changes from starts that are a few, and many roundings off.
     largest : largest root mean square of the change of any tensor of the step.
+    is_remainder : Whether another form of the step was found to change the tensor by rounding alone.
     """
-    if not is_known(found.change, [*roundings, *many]):
+    if is_remainder or not is_known(found.change, [*roundings, *many]):
         return found.error <= 2 * largest * n_entries**0.5
     share = max(_SHARE, _ENTRIES / n_entries) + _TIMES * max((s.share for s in roundings), default=0.0)
     return found.error <= _bound(found.change, roundings) and found.share <= share

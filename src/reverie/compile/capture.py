@@ -127,12 +127,22 @@ class Draws(TorchFunctionMode):
 
 
 class TracedStep(Generic[Inputs, Outputs]):
-    """A function whose effects on tensors from outside are recorded and can be undone."""
+    """A function whose effects on tensors from outside are recorded and can be undone.
+
+    Parameters
+    ----------
+    fn, inputs, generator : The function and what it is called with.
+    remainders : Storages of outer tensors that rounding alone changes; those found are added.
+    """
 
     def __init__(
-        self, fn: Callable[[Inputs, torch.Generator], Outputs], inputs: Inputs, generator: torch.Generator
+        self,
+        fn: Callable[[Inputs, torch.Generator], Outputs],
+        inputs: Inputs,
+        generator: torch.Generator,
+        remainders: set[int],
     ) -> None:
-        self._fn, self._generator = fn, generator
+        self._fn, self._generator, self._remainders = fn, generator, remainders
         self._leaves, self._structure = tree.tree_flatten(inputs)
         self._outer = _OuterTensors()
 
@@ -240,10 +250,13 @@ class TracedStep(Generic[Inputs, Outputs]):
         largest = max(
             (d.change / max(x.numel(), 1) ** 0.5 for d, x in zip(deviations, tensors, strict=True)), default=0.0
         )
-        for k, (found, by_rounding, x) in enumerate(zip(deviations, roundings, tensors, strict=True)):
+        storages = [None] * len(outputs) + list(self._outer.seen)
+        for found, by_rounding, x, storage in zip(deviations, roundings, tensors, storages, strict=True):
             few, many = by_rounding[:_N_ROUNDED_STARTS], by_rounding[_N_ROUNDED_STARTS:]
-            if not agrees(found, few, max(x.numel(), 1), largest, many):
-                what = "returned" if k < len(outputs) else "made of"
+            if storage is not None and not is_known(found.change, by_rounding):
+                self._remainders.add(storage)
+            if not agrees(found, few, max(x.numel(), 1), largest, many, is_remainder=storage in self._remainders):
+                what = "returned" if storage is None else "made of"
                 raise UnsuitableError(
                     f"the compiled step disagreed with the plain one in what it {what} a tensor of shape "
                     f"{tuple(x.shape)}: |error| {found.error:.2g}, |change| {found.change:.2g}"

@@ -103,6 +103,8 @@ class Compiled(Generic[Inputs, Outputs]):
     fn : (inputs, generator) -> outputs. It draws only from `generator`, and changes outer tensors in place.
     mode : True compiles, False does not, "auto" does where `n_calls` calls repay it.
     n_calls : calls of the whole run, those before an interruption included.
+    remainders : tensors that rounding alone changes, shared by the forms of one step; see
+        `reverie.compile.agreement`. None where there is one form.
 
     Attributes
     ----------
@@ -111,9 +113,15 @@ class Compiled(Generic[Inputs, Outputs]):
     """
 
     def __init__(
-        self, fn: Callable[[Inputs, torch.Generator], Outputs], *, mode: object = "auto", n_calls: int = 0
+        self,
+        fn: Callable[[Inputs, torch.Generator], Outputs],
+        *,
+        mode: object = "auto",
+        n_calls: int = 0,
+        remainders: set[int] | None = None,
     ) -> None:
         self._fn, self._mode, self._n_calls = fn, mode, n_calls
+        self._remainders = set() if remainders is None else remainders
         self._graph: CompiledGraph[Inputs, Outputs] | None = None
         self.reason = "not asked for" if mode is False else ""
         if mode == "auto" and n_calls < LEAST_CALLS:
@@ -135,7 +143,8 @@ class Compiled(Generic[Inputs, Outputs]):
         self._graph, self.reason = None, self.reason or reason
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_graph": None, "is_begun": False}  # machine code is neither copied nor stored
+        # machine code is neither copied nor stored, nor where tensors lie
+        return {**self.__dict__, "_graph": None, "is_begun": False, "_remainders": set()}
 
     @property
     def is_compiled(self) -> bool:
@@ -150,7 +159,7 @@ class Compiled(Generic[Inputs, Outputs]):
             self.reason = f"torch {torch.__version__} lacks what compilation needs ({error})"
             return None
         start = generator.get_state()
-        traced = TracedStep(self._fn, inputs, generator)
+        traced = TracedStep(self._fn, inputs, generator, self._remainders)
         try:
             traced.record()
             with warnings.catch_warnings():

@@ -10,8 +10,9 @@ things, and refuse the others in the same words:
     Python       nested lists of equal length, mappings of columns
 
 A column of words becomes codes 0, 1, ... in alphabetical order, and its words are kept as labels.
-Numbers of different types meet in the smallest floating-point or integer type that holds them all;
-the type of each column is remembered. Refused are complex numbers, times, sparse arrays (dense ones may not fit
+Numbers of different types meet in the smallest floating-point or integer type that holds them all, but for whole
+numbers beyond 2^53 beside others that are not, which lose their last digits with a warning; the type of each column is
+remembered. Refused are complex numbers, times, sparse arrays (dense ones may not fit
 in memory), tensors without values, and rows of different lengths.
 
     to_raw         numbers, names and types as they came, before a schema is guessed
@@ -26,6 +27,7 @@ Importing this module needs NumPy only: whoever gives a tensor has imported torc
 
 import re
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -61,6 +63,7 @@ __all__ = [
 ]
 
 MAX_WORDS = 100  # more different words than this are no levels but free text
+_EXACT = 1 << 53  # whole numbers up to here are floating-point numbers too
 _TRUTH = {"False", "True"}  # words that are numbers where those of another table are
 MAX_COLUMNS = 10_000  # of a table: each has a schema, a transform and a line of its own in every result
 
@@ -420,8 +423,15 @@ def join_columns(columns: Mapping[str, object]) -> Raw:
         shown = ", ".join([f"{name}: {n}" for name, n in lengths.items()][:6]) + (", ..." if len(lengths) > 6 else "")
         raise InputError(f"Expected columns of one length, got {shown}. Choose columns that belong together.")
     table = np.empty((next(iter(lengths.values())), len(arrays)), np.result_type(*arrays.values()))
-    for j, x in enumerate(arrays.values()):
+    for j, (name, x) in enumerate(arrays.items()):
         table[:, j] = x
+        if x.dtype.kind in "iu" and x.dtype.itemsize == 8 and table.dtype.kind == "f" and len(x):
+            if max(abs(int(x.min())), abs(int(x.max()))) > _EXACT:
+                warnings.warn(
+                    f"Expected whole numbers of at most 2^53 in column {name!r}, beside columns of other numbers, got "
+                    "larger ones, which lose their last digits. Leave out what numbers the events.",
+                    stacklevel=2,
+                )
     return Raw(table, list(arrays), dtypes, labels)
 
 

@@ -375,10 +375,11 @@ def start_auto(
     rule = rule_for(inputs.source.events.schema, len(inputs.source))
     candidates, n_events = planned(rule, config, inputs, quiet=quiet), min(n_kept, _MOST_ROWS)
     selection = Selection(rule.what, candidates, n_events)
-    folder = RunFolder.create(out, config=config.to_yaml(), command=command, overwrite=overwrite)
-    write_json(folder / "status.json", {"stages": list(stages)})
-    selection.write(folder)
-    return _carried_on(folder, config, inputs, selection, quiet=quiet)
+    with ExitStack() as held:
+        folder = RunFolder.create(out, config=config.to_yaml(), command=command, held=held, overwrite=overwrite)
+        write_json(folder / "status.json", {"stages": list(stages)})
+        selection.write(folder)
+        return _carried_on(folder, config, inputs, selection, held, quiet=quiet)
 
 
 def resume_auto(path: str | Path, *, quiet: bool = False) -> int:
@@ -389,45 +390,50 @@ def resume_auto(path: str | Path, *, quiet: bool = False) -> int:
     if content is None:
         raise InputError(f"Expected selection.json in {str(path)!r}, got none. Begin anew with --overwrite.")
     selection = checked(content, Selection, folder / "selection.json", remedy="Begin anew with --overwrite.")
-    return _carried_on(folder, config, load_inputs(config), selection, quiet=quiet)
-
-
-def _carried_on(folder: RunFolder, config: RunConfig, inputs: Inputs, selection: Selection, *, quiet: bool) -> int:
-    """Train the candidates that are not trained yet, keep one and complete its run; return the exit code."""
     with ExitStack() as held:
         held.enter_context(folder.lock())
-        try:
-            judge = None
-            for k, candidate in enumerate(selection.candidates):
-                if selection.kept or candidate.failed or candidate.auc is not None:
-                    continue
-                place = folder / "candidates" / candidate.model
-                try:
-                    model, end = _trained(place, candidate.config(config), inputs, held, quiet=quiet)
-                    if end.ended_by == "interrupted":
-                        say(f"Stopped at step {end.step:,}; the state is saved. Carry on: reverie resume {folder.path}")
-                        return 130
-                    judge = judge or _Judge(config, inputs)
-                    auc = judge.auc(model)
-                    judged = replace(candidate, auc=auc.value, error=auc.error)
-                except TrainingError as error:
-                    judged = replace(candidate, failed=str(error))
-                others = list(selection.candidates)
-                others[k] = judged
-                selection = replace(selection, candidates=others).write(folder)
-            if not selection.kept:
-                real = (judge or _Judge(config, inputs)).auc()
-                selection = replace(selection, real_vs_real=real.value, real_vs_real_error=real.error)
-                selection = selection.decided().write(folder)
-            own = _moved_up(folder, selection, config)
-        except KeyboardInterrupt:
-            say(f"Stopped. Carry on: reverie resume {folder.path}")
-            return 130
-        print(selection.sentence)
-        say(f"again: {command_of(own)}", quiet=quiet)
-        status = folder.read_json("status.json")
-        end = convert(status["training"], TrainingEnd)
-        return complete(folder, own, inputs, end, status["stages"], None, quiet=quiet)
+        return _carried_on(folder, config, load_inputs(config), selection, held, quiet=quiet)
+
+
+def _carried_on(
+    folder: RunFolder, config: RunConfig, inputs: Inputs, selection: Selection, held: ExitStack, *, quiet: bool
+) -> int:
+    """Train the candidates that are not trained yet, keep one and complete its run; return the exit code.
+
+    `held` keeps the locks of the folder, which is taken, and of the candidates.
+    """
+    try:
+        judge = None
+        for k, candidate in enumerate(selection.candidates):
+            if selection.kept or candidate.failed or candidate.auc is not None:
+                continue
+            place = folder / "candidates" / candidate.model
+            try:
+                model, end = _trained(place, candidate.config(config), inputs, held, quiet=quiet)
+                if end.ended_by == "interrupted":
+                    say(f"Stopped at step {end.step:,}; the state is saved. Carry on: reverie resume {folder.path}")
+                    return 130
+                judge = judge or _Judge(config, inputs)
+                auc = judge.auc(model)
+                judged = replace(candidate, auc=auc.value, error=auc.error)
+            except TrainingError as error:
+                judged = replace(candidate, failed=str(error))
+            others = list(selection.candidates)
+            others[k] = judged
+            selection = replace(selection, candidates=others).write(folder)
+        if not selection.kept:
+            real = (judge or _Judge(config, inputs)).auc()
+            selection = replace(selection, real_vs_real=real.value, real_vs_real_error=real.error)
+            selection = selection.decided().write(folder)
+        own = _moved_up(folder, selection, config)
+    except KeyboardInterrupt:
+        say(f"Stopped. Carry on: reverie resume {folder.path}")
+        return 130
+    print(selection.sentence)
+    say(f"again: {command_of(own)}", quiet=quiet)
+    status = folder.read_json("status.json")
+    end = convert(status["training"], TrainingEnd)
+    return complete(folder, own, inputs, end, status["stages"], None, quiet=quiet)
 
 
 def _trained(

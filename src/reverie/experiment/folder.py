@@ -30,7 +30,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import fields
 from itertools import chain
 from pathlib import Path
@@ -54,7 +54,7 @@ __all__ = [
 _OWN_FILES = (
     "command.txt", "environment.json", "data.json", "status.json", "resolved.json", "history.jsonl",
     "validation.json", "assessment.json", "latent.npz", "report.html", "replicas.npy", "snapshots", "checkpoints",
-    "model", ".lock", "selection.json", "candidates", "config.yaml",
+    "model", "selection.json", "candidates", "config.yaml",
 )  # fmt: skip
 _SAMPLE_SUFFIXES = (".npy", ".csv", ".parquet", ".h5", ".root")
 _SAMPLE_FILES = tuple(f"samples{part}{s}" for part in ("", "_conditions") for s in _SAMPLE_SUFFIXES)
@@ -130,11 +130,17 @@ class RunFolder:
             )
 
     @classmethod
-    def create(cls, path: str | Path, *, config: str, command: str, overwrite: bool = False) -> "RunFolder":
-        """Make the folder with its `config` and `command`; replace the files of an older run if `overwrite`."""
+    def create(
+        cls, path: str | Path, *, config: str, command: str, held: ExitStack, overwrite: bool = False
+    ) -> "RunFolder":
+        """Make the folder with its `config` and `command`; replace the files of an older run if `overwrite`.
+
+        `held` keeps its lock, which is taken before anything is touched: `FolderError` for a run in progress there.
+        """
         path = check_new(path, overwrite=overwrite)
         try:
             path.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_locked(path))
             if overwrite:
                 for name in (*_SAMPLE_FILES, *_OWN_FILES):  # and nothing else that a user may have put beside them
                     remove(path / name)
@@ -214,13 +220,9 @@ class RunFolder:
         """Change entries of status.json."""
         write_json(self / "status.json", {**self.read_json("status.json", {}), **changes})
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Keep other reverie processes from writing in this folder."""
-        with open(self / ".lock", "a", encoding="utf-8") as file:
-            if lock_file(file.fileno()) is False:
-                raise FolderError(f"Expected {str(self.path)!r} to be free, got a run in progress there. Wait for it.")
-            yield
+        return _locked(self.path)
 
     def history(self) -> list[dict[str, float]]:
         """Return the records written so far; a last line cut short by a kill is left out."""
@@ -288,6 +290,14 @@ def conditions_path(samples: Path) -> Path:
 def _write_array(path: Path, values: np.ndarray) -> None:
     with atomic_file(path) as file:
         np.save(file, values, allow_pickle=False)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with open(path / ".lock", "a", encoding="utf-8") as file:
+        if lock_file(file.fileno()) is False:
+            raise FolderError(f"Expected {str(path)!r} to be free, got a run in progress there. Wait for it.")
+        yield
 
 
 def lock_file(descriptor: int, *, wait: bool = False) -> bool | None:

@@ -133,8 +133,7 @@ def train_new(
     with TrainingSession(model, inputs, config, quiet=quiet, runtime=runtime) as session:
         session.begin()
         say(_announcement(config, inputs), quiet=quiet)
-        folder = RunFolder.create(out, config=config.to_yaml(), command=command, overwrite=overwrite)
-        held.enter_context(folder.lock())
+        folder = RunFolder.create(out, config=config.to_yaml(), command=command, held=held, overwrite=overwrite)
         folder.remove_leftovers()
         write_json(folder / "environment.json", environment(device=str(model.device_)))
         write_json(folder / "resolved.json", model.resolved_)

@@ -19,7 +19,7 @@ from reverie.experiment.inputs import Inputs, Part, drawn_from, joined, joint_na
 from reverie.experiment.progress import Progress
 from reverie.experiment.report import drawable
 from reverie.explore import kmeans
-from reverie.models.base import GenerativeModel, first_rows
+from reverie.models.base import GenerativeModel
 from reverie.models.likelihood import LikelihoodModel
 from reverie.models.symmetries import symmetries_assessed
 from reverie.validation import ValidationResult, validate
@@ -92,8 +92,8 @@ def assess_model(folder: RunFolder, config: RunConfig, inputs: Inputs, model: Ge
     if model.replicas_ and isinstance(model, LikelihoodModel) and not model._without_likelihood():
         held_out = inputs.held_out
         n = model._n_assessed
-        y = None if held_out.conditions is None else first_rows(held_out.conditions, n)
-        mean = model.log_likelihood(first_rows(held_out.events, n), y).mean
+        y = None if held_out.conditions is None else model._some_rows(held_out.conditions, n)
+        mean = model.log_likelihood(model._some_rows(held_out.events, n), y).mean
         said = "nats per event, of the mean density of all replicas"
         assessment = (
             Assessment((Quantity("log-likelihood of the ensemble", mean.value, mean.error, said),)) + assessment

@@ -33,11 +33,11 @@ from reverie.core.assessment import Assessment, LatentView
 from reverie.core.checks import check_finite, check_table
 from reverie.core.errors import InputError, InputTypeError, UnknownNameError
 from reverie.core.html import card, folded, line, listed, table
-from reverie.core.lazy import LazyTable
+from reverie.core.lazy import LazyTable, sample_rows
 from reverie.core.products import FastProducts
 from reverie.core.protocols import Runtime
 from reverie.core.random import UNIT, as_seed, child_generator, child_seed
-from reverie.core.tables import Raw, axes_of, check_weights, recoded, to_raw
+from reverie.core.tables import Raw, axes_of, check_weights, frame_library, recoded, to_raw
 from reverie.core.types import ArrayLike, Json, RandomState, State
 from reverie.data.batches import bootstrap_rows
 from reverie.data.dataset import Dataset, check_trainable
@@ -67,7 +67,7 @@ from reverie.training.loop import Record
 from reverie.training.threads import resolved_device, suggested_threads, thread_limit
 from reverie.validation.statistics.kernels import energy_distance
 
-__all__ = ["N_SCORED", "UNITS_PER_BLOCK", "Called", "GenerativeModel", "first_rows"]
+__all__ = ["N_SCORED", "UNITS_PER_BLOCK", "Called", "GenerativeModel"]
 
 Rows = Mapping[str, Tensor]
 Called: TypeAlias = tuple[nn.Module, Sequence[Tensor | None]]  # a network and what it is called on
@@ -552,28 +552,57 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         """Return minus the energy distance between `X` and generated samples: higher is better, 0 is perfect.
 
         Both sides are compared as features, in units of the training data's standard deviation, on at most
-        2000 rows; sets as features of the whole set that no order of its particles changes (`reverie.models.sets`).
-        This is no likelihood; a generative adversarial network has none. For p-values and error
-        bars use `reverie.validate`.
+        2000 rows of `X`, drawn at random; sets as features of the whole set that no order of its particles changes
+        (`reverie.models.sets`). Events of a `reverie.data.Dataset` count by their weights. This is no likelihood;
+        a generative adversarial network has none. For p-values and error bars use `reverie.validate`.
         """
         check_is_fitted(self)
         if self.replicas_:
             return float(np.mean([replica.score(X, y) for replica in self.replicas_]))
-        values = self._values(X, reset=False)[:N_SCORED]
-        real = self.preprocessing_.features(values)
+        real, w = self._scored(X)
         noise = child_generator(self.seed_, "score", device=self.device_)
         fake = self._drawer(len(real), self.seed_)(0, len(real), noise)
-        return -self._distance(real, fake)
+        return -self._distance(real, fake, w)
 
-    def _distance(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> float:
-        """Return the energy distance of real and generated features (n, *event), with the condition of each row."""
+    def _scored(self, X: ArrayLike) -> tuple[Tensor, np.ndarray | None]:
+        """Return the features of those events of `X` that a score looks at, and their weights, if they have some."""
+        self._values(X, reset=False)  # checks all of them
+        few = self._some_rows(X)
+        weights = few.weights if isinstance(few, Dataset) else None
+        return self.preprocessing_.features(self._values(few, reset=False)), weights
+
+    def _some_rows(self, rows: ArrayLike, n: int = N_SCORED) -> ArrayLike:
+        """Return at most `n` of the rows, drawn at random: tables may be sorted. Of 2000 a mean is known well enough.
+
+        Containers of one length give the same rows.
+        """
+        axis = axes_of(rows)[0][0] if axes_of(rows) else None
+        total = len(rows) if axis is None else rows.sizes[axis]
+        if total <= n:
+            return rows
+        chosen = sample_rows(total, n, child_seed(self.seed_, "scored"))
+        if axis is not None:
+            return rows.isel({axis: chosen})
+        if isinstance(rows, Dataset) or frame_library(rows) == "pyarrow":
+            return rows.take(chosen)
+        if isinstance(rows, list | tuple):
+            return [rows[k] for k in chosen]
+        return rows.iloc[chosen] if hasattr(rows, "iloc") else rows[chosen]
+
+    def _distance(
+        self, real: Tensor, fake: Tensor, weights: np.ndarray | None = None, condition: Tensor | None = None
+    ) -> float:
+        """Return the energy distance of real and generated features (n, *event), with the condition of each row.
+
+        `weights` (n,) are those of the real ones.
+        """
         if self.schema_.is_set:
             real, fake = moments_of_sets(real), moments_of_sets(fake.cpu())
             spread = real.std(dim=0).clamp(min=1e-6)
             real, fake = real / spread, fake / spread
         beside = [] if condition is None else [condition.flatten(1)]
         sides = [torch.cat([x.cpu().flatten(1), *beside], dim=1).double() for x in (real, fake)]
-        return float(energy_distance(*sides))
+        return float(energy_distance(*sides, x_weights=weights))
 
     @checked
     def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
@@ -841,12 +870,3 @@ class GenerativeModel(SharedOptions, BaseEstimator):
             return texts, {}
         stock = torch.from_numpy(self._conditions.stock)
         return texts | {"condition": self._conditions.preprocessing.to_json()}, {"condition_stock": stock}
-
-
-def first_rows(rows: ArrayLike, n: int = N_SCORED) -> ArrayLike:
-    """Return at most `n` of the rows; of 2000 the mean is known well enough."""
-    if isinstance(rows, Dataset):
-        return rows.take(slice(0, n))
-    if axes_of(rows):
-        return rows.isel({axes_of(rows)[0][0]: slice(0, n)})
-    return rows.iloc[:n] if hasattr(rows, "iloc") else rows[:n]

@@ -106,13 +106,21 @@ def save_model(model: _Fitted, folder: str | Path) -> Path:
     is_own = folder.is_dir() and (not any(folder.iterdir()) or (folder / "metadata.json").exists())
     if folder.exists() and not is_own:
         raise FolderError(f"Expected a new folder to save the model in, got {folder}, which exists. Choose another.")
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary, old = folder.with_name(f".{folder.name}.tmp"), folder.with_name(f".{folder.name}.old.tmp")
+    for leftover in (temporary, old):
+        shutil.rmtree(leftover, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
         _write(model, temporary)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
+        if folder.exists():
+            folder.rename(old)  # it comes back if the new one cannot take its place
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     except PermissionError:
         raise FolderError(f"Expected a folder that can be written, got {folder}. Choose another place.") from None
     finally:

@@ -23,7 +23,7 @@ from reverie.core.random import as_generator
 from reverie.core.types import ArrayLike, RandomState
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import ObservablesBeside
-from reverie.models.base import N_SCORED, GenerativeModel, first_rows
+from reverie.models.base import N_SCORED, GenerativeModel
 from reverie.models.density_features import repeated_values
 
 __all__ = ["LikelihoodModel", "LogLikelihood"]
@@ -87,7 +87,7 @@ class LikelihoodModel(GenerativeModel):
         warnings = repeated_values(self._values(events, reset=False), self.schema_)
         pairs = [part if isinstance(part, tuple) else (part, None) for part in (train, held_out)]
         n = self._n_assessed
-        few = [(first_rows(X, n), None if y is None else first_rows(y, n)) for X, y in pairs]
+        few = [(self._some_rows(X, n), None if y is None else self._some_rows(y, n)) for X, y in pairs]
         of_train, of_held_out = (self.log_likelihood(X, y, random_state) for X, y in few)
         held, trained = of_held_out.mean, of_train.mean
         gap = trained.value - held.value

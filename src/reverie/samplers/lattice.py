@@ -91,6 +91,15 @@ def as_ising(energy: Energy) -> IsingEnergy:
     )
 
 
+def check_spins(x: Tensor) -> None:
+    """Raise `InputError` unless `x` holds floating-point spins, (chain, side, side), with a side of at least 2."""
+    if x.ndim != 3 or x.shape[1] != x.shape[2] or x.shape[1] < 2 or not x.is_floating_point():
+        raise InputError(
+            f"Expected spins as floating-point numbers of shape (chain, side, side) with a side of at least 2, got "
+            f"{str(x.dtype).removeprefix('torch.')} of shape {tuple(x.shape)}. Give x.float(), with an axis of chains."
+        )
+
+
 def colours(side: int) -> Tensor:
     """Return a colouring (side, side) of the periodic lattice in which no two neighbours are alike.
 
@@ -135,6 +144,7 @@ class Checkerboard:
         """Return the state of chains at spins x (chain, side, side) of +-1; `energy` is an `IsingEnergy`."""
         check_choice("rule", self.rule, RULES)
         as_ising(energy)
+        check_spins(x)
         return LatticeState(x)
 
     def step(self, state: LatticeState, energy: Energy, generator: torch.Generator) -> tuple[LatticeState, LatticeInfo]:
@@ -212,6 +222,7 @@ class _ClusterKernel:
     def init(self, x: Tensor, energy: Energy) -> LatticeState:
         """Return the state of chains at spins x (chain, side, side) of +-1; `energy` is an `IsingEnergy`."""
         as_ising(energy)
+        check_spins(x)
         return LatticeState(x)
 
 

@@ -10,6 +10,7 @@ at the latest, and end with a sentence.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from reverie.core.errors import InputError, WorkerError
 
-__all__ = ["Distributed", "runtime_from_environment"]
+__all__ = ["Distributed", "meeting_point", "runtime_from_environment"]
 
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 _SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
@@ -129,7 +130,7 @@ def runtime_from_environment(
     rank, size, local = (int(environment[name]) for name in names)
     if size < 2:
         return nullcontext()
-    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    os.environ.setdefault("MASTER_ADDR", meeting_point(environment))
     os.environ.setdefault("MASTER_PORT", str(_PORT + int(environment.get("SLURM_JOB_ID", "0")) % _PORTS))
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     if on_gpu:
@@ -141,3 +142,15 @@ def runtime_from_environment(
             )
         torch.cuda.set_device(local)
     return Distributed(rank, size, device="cuda" if on_gpu else "cpu", timeout=timeout)
+
+
+def meeting_point(environment: Mapping[str, str]) -> str:
+    """Return the machine on which srun starts the first process, where all meet: this one unless there are several.
+
+    It is the first of a list such as ``node[03-05,07]`` or ``a1,a2``.
+    """
+    if int(environment.get("SLURM_STEP_NUM_NODES", environment.get("SLURM_NNODES", "1"))) < 2:
+        return "127.0.0.1"
+    nodes = environment.get("SLURM_STEP_NODELIST", environment.get("SLURM_JOB_NODELIST", ""))
+    first = re.match(r"([^\[,]+)(?:\[(\w+)[^\]]*\]([^\[,]*))?", nodes)
+    return "127.0.0.1" if first is None else "".join(part or "" for part in first.groups())

@@ -116,7 +116,8 @@ class ShardFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         manifest = self._manifest()
         if manifest is None:
-            if any(not item.name.startswith(".") for item in self.path.iterdir()):
+            # another task of the same job may write the manifest meanwhile
+            if any(not item.name.startswith(".") and item.name != MANIFEST for item in self.path.iterdir()):
                 raise FolderError(
                     f"Expected a new or empty folder, got {str(self.path)!r}, which holds other files and no "
                     f"{MANIFEST}. Give another -o."

@@ -11,6 +11,7 @@ object, which could run code when unpickled, is refused.
 
 import os
 import pickle
+import secrets
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -32,9 +33,10 @@ VERSION = 1
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path` that takes its place, flushed to the disk, at the end of the context."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # processes of different containers may have one number
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

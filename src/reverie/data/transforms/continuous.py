@@ -163,7 +163,7 @@ class Log(Elementwise):
         return torch.exp(clip(y, *self.y_range_))
 
     def _log_derivative(self, x: Tensor) -> Tensor:
-        return -torch.log(x)
+        return -torch.log(_positive(x))
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

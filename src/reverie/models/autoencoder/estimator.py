@@ -29,7 +29,7 @@ from reverie.core.random import child_generator, child_seed
 from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
 from reverie.models.autoencoder.training import ReconstructionStep, in_evaluation
-from reverie.models.base import Called, GenerativeModel, first_rows
+from reverie.models.base import Called, GenerativeModel
 from reverie.models.latent import latent_vectors, latent_view
 from reverie.models.one_pass import Inverse, Noise, OnePass
 from reverie.models.options import estimator
@@ -151,7 +151,7 @@ class Autoencoder(GenerativeModel):
 
     def latent_view(self, X: ArrayLike, y: ArrayLike = None) -> LatentView:
         """Return what the dimensions do that codes spread in; see `GenerativeModel.latent_view`."""
-        codes = self.encode(first_rows(X))
+        codes = self.encode(self._some_rows(X))
         sd = codes.std(axis=0)
 
         def decode(z: np.ndarray) -> np.ndarray:

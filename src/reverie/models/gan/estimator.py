@@ -26,7 +26,7 @@ from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
 from reverie.data.lazy import LazyRows, lazily
 from reverie.data.observables import resolve_observables
-from reverie.models.base import N_SCORED, Called, GenerativeModel
+from reverie.models.base import Called, GenerativeModel
 from reverie.models.clusters import MOST_CLUSTERS, Clusters, number_of_clusters
 from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
 from reverie.models.gan.augmentation import LARGEST
@@ -787,17 +787,18 @@ class GAN(GenerativeModel):
         """Return minus the energy distance between `X` and generated samples: higher is better, 0 is perfect.
 
         Both sides are compared as features, in units of the training data's standard deviation, on at most
-        2000 rows; with conditions `y`, each event beside a sample of its condition, conditions included. This is
-        no likelihood; a generative adversarial network has none. For p-values and error bars use `reverie.validate`.
+        2000 rows of `X`, drawn at random, which count by the weights of a `reverie.data.Dataset`; with conditions
+        `y`, each event beside a sample of its condition, conditions included. This is no likelihood; a generative
+        adversarial network has none. For p-values and error bars use `reverie.validate`.
         """
         check_is_fitted(self)
         if y is None or self._conditions is None or self.replicas_:
             return super().score(X, y)
-        values, few = self._values(X, reset=False)[:N_SCORED], y[:N_SCORED]
-        condition = self._conditions.given(few, len(values)).flatten(1)
-        draw = self._drawer(len(values), self.seed_, condition=few)
-        fake = draw(0, len(values), self._unit_noise(self.seed_, 0))
-        return -self._distance(self.preprocessing_.features(values), fake, condition)
+        (real, weights), few = self._scored(X), self._some_rows(y)
+        condition = self._conditions.given(few, len(real)).flatten(1)
+        draw = self._drawer(len(real), self.seed_, condition=few)
+        fake = draw(0, len(real), self._unit_noise(self.seed_, 0))
+        return -self._distance(real, fake, weights, condition)
 
     def _drawer(
         self, n_samples: int, seed: int, *, condition: ArrayLike = None, replica: Whole | None = None

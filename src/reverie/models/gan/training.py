@@ -143,9 +143,13 @@ class AdversarialStep(TrainStep):
         self.augmentation = [s.augmentation or 0.0] * s.n_replicas  # probability for each replica
         self._is_penalised = self._penalty.points != "none" and s.penalty_weight > 0
         n = -(-s.max_steps // s.penalty_every) if self._is_penalised else 0
+        remainders: set[int] = set()
         self.rounds = {  # by whether they have a penalty, and an augmentation
             (penalised, augments): Compiled(
-                partial(self._round, penalised=penalised, augments=augments), mode=s.compile, n_calls=n_calls
+                partial(self._round, penalised=penalised, augments=augments),
+                mode=s.compile,
+                n_calls=n_calls,
+                remainders=remainders,
             )
             for augments in ((False, True) if s.augmentation is not None else (False,))
             for penalised, n_calls in ((True, n), (False, s.max_steps - n))

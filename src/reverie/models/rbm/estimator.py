@@ -34,7 +34,6 @@ from reverie.core.series import autocorrelation_time
 from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Bits
-from reverie.models.base import first_rows
 from reverie.models.binary import has_two_values
 from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
 from reverie.models.density_features import without_density
@@ -316,7 +315,7 @@ class RBM(LikelihoodModel):
                 numbers.append(Quantity("log Z backwards", backward.value, backward.error, "too high on average"))
         of_train, of_held_out = (
             measured_mean(self.free_energy(X), X.weights if isinstance(X, Dataset) else None)
-            for X in (first_rows(train), first_rows(held_out))
+            for X in (self._some_rows(train), self._some_rows(held_out))
         )
         gap, error = of_held_out.value - of_train.value, math.hypot(of_train.error, of_held_out.error)
         said = "nats, held-out minus training events: grows with overfitting"

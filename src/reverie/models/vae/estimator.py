@@ -23,7 +23,7 @@ from reverie.core.random import as_seed, child_generator
 from reverie.core.types import ArrayLike, Json, RandomState
 from reverie.data.dataset import Dataset
 from reverie.data.transforms import Bits
-from reverie.models.base import Called, first_rows
+from reverie.models.base import Called
 from reverie.models.binary import grey_bits, resolved_likelihood
 from reverie.models.latent import latent_plane, latent_vectors, latent_view
 from reverie.models.likelihood import LikelihoodModel, LogLikelihood
@@ -214,7 +214,7 @@ class VAE(LikelihoodModel):
 
     def latent_view(self, X: ArrayLike, y: ArrayLike = None) -> LatentView:
         """Return what the active dimensions do, by their divergence from the prior; of a p(x | y) at the first y."""
-        x, given = first_rows(X), None if y is None else first_rows(y)
+        x, given = self._some_rows(X), None if y is None else self._some_rows(y)
         mean, sd = self.encode(x, given, return_std=True)
         values = None if given is None else np.asarray(given.values if isinstance(given, Dataset) else given)[0]
         return latent_view(
@@ -267,7 +267,7 @@ class VAE(LikelihoodModel):
     def assess(self, train: ArrayLike, held_out: ArrayLike, *, random_state: RandomState = None) -> Assessment:
         """Return likelihoods, and how much of the code is used; parameters as in `GenerativeModel.assess`."""
         x, y = held_out if isinstance(held_out, tuple) else (held_out, None)
-        mean, sd = self.encode(first_rows(x), None if y is None else first_rows(y), return_std=True)
+        mean, sd = self.encode(self._some_rows(x), None if y is None else self._some_rows(y), return_std=True)
         kl = _divergence(mean, sd)
         n_active = int(active_units(torch.from_numpy(mean)).sum())
         used = Quantity("active latent units", n_active, None, f"of {self.n_latent_}; the others carry no information")

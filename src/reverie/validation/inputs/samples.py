@@ -34,6 +34,7 @@ repeats in `real`, unless the generated sample holds the same rows, as it does i
 if the law is discrete.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -44,6 +45,7 @@ from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.proportions import percent
 from reverie.core.random import child_seed
 from reverie.core.sets import check_sets
+from reverie.core.statistics import effective_size
 from reverie.core.tables import check_weights, feature_names, read_table
 from reverie.core.types import ArrayLike
 from reverie.validation.inputs.chains import ChainReport, inspect_chains
@@ -238,6 +240,12 @@ def gather_samples(
             raise InputError(
                 f"Expected at least {MIN_ROWS} {what} samples, got n_samples = {len(sample.values)}{hint}. Give more "
                 "events."
+            )
+        worth = effective_size(sample.weights) if sample.weights is not None else math.inf
+        if worth < MIN_ROWS:
+            raise InputError(
+                f"Expected {what} events with weights that leave them worth at least {MIN_ROWS} equal ones, got "
+                f"{worth:.3g}, (sum w)^2 / sum w^2 of {len(sample.values):,}. Give more events, or fewer negative ones."
             )
     event_shape, table = first.event_shape, {what: sample.values for what, sample in roles.items()}
     centre, scale = robust_scale(table["calibration"], np.concatenate(list(table.values())), image=len(event_shape) > 1)

@@ -52,14 +52,23 @@ class Ranked:
 
 
 def ranked(values: np.ndarray) -> Ranked:
-    """Return the p-values and standardised values of every row of one statistic (B + 1,), large is extreme."""
+    """Return the p-values and standardised values of every row of one statistic (B + 1,), large is extreme.
+
+    Infinity is larger than every number. A row without a number, NaN, says nothing: it is the least extreme, as all
+    such rows are, so that the test stays exact.
+    """
     values = np.asarray(values, dtype=float)
+    values = np.where(np.isnan(values), -np.inf, values)
+    is_finite = np.isfinite(values)
+    finite = values[is_finite]
+    if not len(finite):
+        return Ranked(_upper_p(values), np.where(values > 0, np.inf, 0.0))
     # equal statistics of tied data may differ in the last digits: such rows must count as ties
-    grain = np.abs(values).max() * 1e-7
-    values = np.round(values / grain) * grain if grain > 0 else values
-    median, high = np.quantile(values, [0.5, 0.95])
-    scale = high - median if high > median else values.std()
-    excess = (values - median) / scale if scale > 0 else np.zeros_like(values)
+    grain = np.abs(finite).max() * 1e-7
+    values[is_finite] = finite = np.round(finite / grain) * grain if grain > 0 else finite
+    median, high = np.quantile(finite, [0.5, 0.95])
+    scale = high - median if high > median else finite.std()
+    excess = (values - median) / scale if scale > 0 else np.where(is_finite, 0.0, values)
     return Ranked(_upper_p(values), excess)
 
 
@@ -73,7 +82,8 @@ def min_p(columns: Sequence[Ranked]) -> Ranked:
     smallest = np.min([column.p for column in columns], axis=0)
     excess = np.max([column.excess for column in columns], axis=0)
     order = np.lexsort((excess, -smallest))  # from the least to the most extreme row
-    changes = (np.diff(smallest[order]) != 0) | (np.diff(excess[order]) != 0)
+    p, e = smallest[order], excess[order]
+    changes = (p[1:] != p[:-1]) | (e[1:] != e[:-1])
     place = np.empty(len(order))
     place[order] = np.concatenate([[0], np.cumsum(changes)])
     return Ranked(_upper_p(place), excess)

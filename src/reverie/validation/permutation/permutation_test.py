@@ -9,6 +9,7 @@ Rows of a Markov chain keep their neighbours: with `block` > 1 runs of that many
 together. Weights stay with their rows. Both are explained in `reverie.validation.permutation.relabelling`.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -57,7 +58,8 @@ def permutation_test(
     Raises
     ------
     InputError
-        For a block that leaves fewer than two blocks, or for weights of samples of unequal size.
+        For a block that leaves fewer than two blocks, for weights of samples of unequal size, and for a statistic
+        that is NaN; infinity is larger than every number.
     """
     check_positive("n_permutations", n_permutations, integer=True)
     check_positive("block", block, integer=True)
@@ -78,6 +80,9 @@ def permutation_test(
     for b, of_x in enumerate(relabel.labels.T):
         masses = () if relabel.weights is None else (relabel.weights[of_x], relabel.weights[~of_x])
         values[b] = float(statistic(z[of_x], z[~of_x], *masses))
+        if math.isnan(values[b]):
+            of_what = "the two samples" if b == 0 else f"permutation {b} of {n_permutations}"
+            raise InputError(f"Expected a number from the statistic for {of_what}, got NaN. Let it return one for all.")
     low, high = np.quantile(values[1:], [0.05, 0.95])
     p = permutation_p(values)
     return TestResult(

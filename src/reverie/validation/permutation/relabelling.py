@@ -160,7 +160,7 @@ def relabellings(
     Raises
     ------
     InputError
-        For weights of samples of unequal size, or of a sum that is not positive.
+        For weights of samples of unequal size, or of a sum that is not positive in some permutation.
     """
     N, labels = n + m, torch.zeros(n_permutations + 1, n + m, dtype=torch.bool)
     labels[0, :n] = True
@@ -184,6 +184,12 @@ def relabellings(
         # in blocks of rows: labels in double precision would be eight times as large
         for rows, w in zip(labels.split(_ROWS), weights.split(_ROWS), strict=True):
             of_x += w @ rows.double()
+        n_bad = int(((of_x <= 0) | (of_x >= weights.sum())).sum())
+        if n_bad:
+            raise InputError(
+                f"Expected weights of a positive sum in both samples however their rows are exchanged, got none in "
+                f"{n_bad:,} of {n_permutations:,} permutations. Give more events, or fewer with negative weights."
+            )
     J = min(n_groups, n, m)
     of_rows = [torch.arange(size) * J // size for size in (n, m)]
     if block == 1:

@@ -273,9 +273,12 @@ def change_of_shares(
 
 
 def weighted_quantile(x: np.ndarray, w: np.ndarray | None, levels: tuple[float, ...]) -> np.ndarray:
-    """Return quantiles of x (n,) with weights (n,) of positive sum; negative ones take away what lies below."""
+    """Return quantiles of x (n,) with weights (n,) of positive sum; negative ones take away what lies below.
+
+    Half of an event's weight lies below its value, so that equal weights give the median of none.
+    """
     if w is None:
         return np.quantile(x, levels)
     order = np.argsort(x, kind="stable")
-    total = np.maximum.accumulate(np.cumsum(w[order]))  # rising, as a distribution function is
-    return np.interp(np.asarray(levels) * total[-1], total, x[order])
+    below = np.maximum.accumulate(np.cumsum(w[order]) - w[order] / 2)  # rising, as a distribution function is
+    return np.interp(np.asarray(levels) * w.sum(), below, x[order])
