@@ -21,7 +21,7 @@ _OF_FILES = (
 def options() -> Options:
     parser = Options(
         "validate",
-        "Compare generated with real data, and real with real: sixteen tests with one global p-value, "
+        "Compare generated with real data, and real with real: seventeen kinds of tests with one global p-value, "
         "classifiers, hard constraints, copies of training events, and a verdict in sentences. "
         "With a run folder, its samples are compared with its held-out data.",
         words=("real", "generated"),
@@ -45,7 +45,7 @@ def options() -> Options:
     for name, text in texts.items():
         parser.option(f"--{name}", text)
     parser.option("--modes", "Compare this many clusters of real events; 0: as many as there are.", int)
-    parser.option("--classifiers", "Of boosting, forest, mlp, cnn; or none.", str, "auto")
+    parser.option("--classifiers", "Of boosting, forest, mlp, cnn, for sets of particles sets; or none.", str, "auto")
     parser.option("--correlated", "Rows of a chain: auto (blocks), thin, or ignore.", str, "auto")
     parser.option("--permutations", "The smallest p-value is 1 over this plus one.", int, 999)
     parser.option("--max-samples", "Most rows used of each sample.", int, 10_000)

@@ -14,7 +14,7 @@ with l = 1 for x; `contrasts` gives s, scaled by h = nm/N so that n = m without 
 Event weights w stay with their events; they are normalised to mean one in each sample. Without weights
 the permutations are exact. With weights they are right asymptotically when n = m: the variance of the
 observed s-measure, E[w^2 f^2]/n + E[v^2 f^2]/m, is then that of the permuted one. Negative weights do not
-change the argument. n_eff = (sum w)^2 / sum w^2.
+change the argument as long as every permuted sum of weights stays well above zero. n_eff = (sum w)^2 / sum w^2.
 
 Rows of a Markov chain are not exchangeable one by one. With `block` > 1 whole runs of that many
 neighbouring rows change their label together; blocks of at least ten autocorrelation times make
