@@ -13,6 +13,7 @@ import pytest
 
 from reverie.core.errors import InputError, ReverieError
 from reverie.data import check_trainable, describe, read
+from reverie.data.formats import text
 
 pytestmark = pytest.mark.timeout(30)
 ROWS = "".join(f"{i},{i * i % 7}\n" for i in range(60))
@@ -197,3 +198,13 @@ def test_the_command_answers_at_once(tmp_path):
     found = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert found.returncode == 2
     assert "at most 10,000 columns" in found.stderr
+
+
+@pytest.mark.parametrize("reader", ["pyarrow", "line by line"])
+def test_words_lose_the_blanks_about_them_and_comments_are_no_rows(reader, tmp_path, monkeypatch):
+    if reader == "line by line":
+        monkeypatch.setattr(text, "_with_pyarrow", lambda *given: None)
+    (tmp_path / "a.csv").write_text("w, a\nmu, 1.5\n e, 2\nNA , 3\n# run 7, 12\n")
+    raw = text.read_text(tmp_path / "a.csv")
+    assert raw.labels == {"w": ("e", "mu")}
+    np.testing.assert_array_equal(raw.values, [[1, 1.5], [0, 2], [np.nan, 3]])

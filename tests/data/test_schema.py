@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from reverie.core.errors import InputError, UnknownNameError
+from reverie.data.dataset import Dataset
 from reverie.data.inference import has_periodic_edges, infer_column, infer_event, infer_schema, is_homogeneous
 from reverie.data.schema import Column, Schema, split_unit
 
@@ -381,3 +382,17 @@ def test_edges_of_angles_touch_on_their_circle():
     assert has_periodic_edges(cut, (-math.pi, math.pi))
     assert has_periodic_edges(np.degrees(cut), (-180.0, 180.0))
     assert not has_periodic_edges(cut[:, 1:], (-math.pi, math.pi))
+
+
+@pytest.mark.parametrize("unit", [1e-27, 1e-15, 1.0, 1e9])
+def test_ends_are_moved_outwards_in_every_unit(unit):
+    x = np.random.default_rng(0).uniform(1.6, 2.0, 3000)
+    column = Dataset(np.stack([x * unit, x], axis=1), names=["m", "y"]).schema.columns[0]
+    assert column.lower == pytest.approx(1.6 * unit, rel=1e-12)
+    assert column.upper == pytest.approx(2.0 * unit, rel=1e-12)
+
+
+def test_the_number_of_a_bin_of_an_angle_is_a_whole_number():
+    rng = np.random.default_rng(0)
+    data = Dataset({"phi_bin": rng.integers(0, 6, 1000), "phi": rng.uniform(-np.pi, np.pi, 1000)})
+    assert [column.kind for column in data.schema.columns] == ["integer", "periodic"]

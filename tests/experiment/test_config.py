@@ -122,3 +122,7 @@ def test_the_command_of_a_configuration_says_what_is_not_the_default(capsys):
     assert main([*shlex.split(line)[1:], "--print-config"]) == 0
     printed = yaml.safe_load(capsys.readouterr().out)["model"]
     assert printed == all_options(config) | {"name": "gan"}
+
+
+def test_a_name_with_a_comma_stands_in_quotes():
+    assert parse_columns('x, "energy, total [GeV]"') == ["x", "energy, total [GeV]"]

@@ -12,7 +12,7 @@ from reverie.data.batches import Batches, ReplicaBatches
 from reverie.data.orbits import OrbitRows
 from reverie.data.symmetries import resolve_symmetries
 from reverie.models import GAN, RBM, VAE, Flow, FlowMatching
-from reverie.models.symmetries import symmetries_assessed, symmetry_tests
+from reverie.models.symmetries import check_symmetries, symmetries_assessed, symmetry_tests
 
 TINY = {"max_steps": 6, "batch_size": 16, "record_every": 2, "random_state": 0}
 
@@ -160,3 +160,26 @@ def test_missing_values_and_symmetries_exclude_each_other():
     values[3, 0] = np.nan
     with pytest.raises(InputError, match="whole events for symmetries"):
         FlowMatching(symmetries=["reflect x0"], **TINY).fit(values)
+
+
+@pytest.mark.parametrize("beside", ["time", "nothing"])
+def test_a_table_in_the_order_of_another_column_is_tested_row_by_row(beside):
+    rng = np.random.default_rng(0)
+    columns = {"q": np.where(rng.random(2000) < 0.1, -1.0, 1.0), "eta": rng.normal(size=2000)}
+    if beside == "time":
+        columns["t"] = 1.7e9 + np.sort(rng.uniform(0, 86400, 2000))
+    data = Dataset(columns)
+    names = ["reflect q", "reflect eta"]
+    tests = {test.name: test for test in symmetry_tests(data, resolve_symmetries(names, data.schema))}
+    assert not tests["reflect q"].holds
+    assert tests["reflect eta"].holds
+
+
+def test_in_rows_in_its_own_order_a_symmetry_is_not_tested_and_not_proposed():
+    data = Dataset({"eta": np.sort(np.random.default_rng(0).normal(1.0, 1.0, 2000)), "x": np.arange(2000.0)})
+    (test,) = symmetry_tests(data, resolve_symmetries(["reflect eta"], data.schema))
+    assert not test.is_tested
+    assert not test.holds
+    assert "not tested" in str(test)
+    with pytest.warns(UserWarning, match="Shuffle rows"):
+        check_symmetries([test])

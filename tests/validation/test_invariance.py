@@ -47,7 +47,7 @@ def test_without_blocks_a_chain_would_be_refused(monkeypatch):
     ("feature", "move"),
     [
         ("a", lambda x: np.abs(x[:, 0])),
-        ("correlation of a and c", lambda x: np.abs(x[:, 0]) * np.sign(x[:, 2])),
+        ("a and c", lambda x: np.abs(x[:, 0]) * np.sign(x[:, 2])),
     ],
 )
 def test_a_tenth_of_the_events_on_the_wrong_side_is_found(feature, move):

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from reverie import validate
+from reverie.core.errors import InputError
 from reverie.core.random import child_generator
 from reverie.validation import check_constraints
 from reverie.validation.classifiers.regions import worst_regions
 from reverie.validation.permutation.relabelling import relabellings
-from reverie.validation.statistics.marginal import marginal_columns
+from reverie.validation.statistics.marginal import change_of_shape, marginal_columns
 from reverie.validation.statistics.occupancy import Bins, bin_statistic, region_names
 
 FAST = {"tests": ["features one by one", "bins", "hard constraints"], "locate": False, "n_permutations": 99}
@@ -98,3 +99,21 @@ def test_a_box_of_the_classifier_lists_words():
     table = np.stack([code, rng.normal(size=4000)], axis=1)
     boxes = worst_regions(table, ["region", "pt"], log_weights, labels, words={"region": WORDS})
     assert {str(box.conditions[0]) for box in boxes} == {"region = forward", "region = barrel or endcap"}
+
+
+def test_numbers_beside_words_are_codes_or_refused():
+    real, generated = _events(200, 0), _events(200, 1)
+    coded = generated.assign(region=pd.Categorical(generated["region"], WORDS).codes, isolated="no")
+    with pytest.warns(UserWarning, match="0 = barrel, 1 = endcap, 2 = forward"):
+        found = check_constraints(real, coded)
+    assert str(found[0]) == str(check_constraints(real, generated.assign(isolated="no"))[0])
+    with pytest.raises(InputError, match="no codes of them"):
+        check_constraints(real, coded.assign(region=coded["region"] + 1))
+
+
+def test_a_lost_mass_at_one_value_is_said():
+    rng = np.random.default_rng(0)
+    x, y = (np.where(rng.random(2000) < 0.2, at, rng.exponential(size=2000)) for at in (0.0, 1e-9))
+    y = np.where(y == 1e-9, 1e-9 * rng.random(2000), y)
+    assert change_of_shape(x, y).startswith("0 % at one value where 2")
+    assert "at one value" not in change_of_shape(x, rng.permutation(x))

@@ -218,11 +218,33 @@ def in_same_words(samples: Mapping[str, Any]) -> dict[str, Any]:
             known = words.setdefault(name, [])
             known += [word for word in own if word not in known]
     for what, sample in coded.items():
+        _check_codes(sample, words, what)
         labels = labels_of(sample)
         values = recoded(sample.values, sample.names, labels, words, what) if labels else None
         if values is not None and values is not sample.values:
             coded[what] = Coded(values, sample.names, sample.weights, {name: words[name] for name in labels})
     return coded
+
+
+def _check_codes(sample: Any, words: Mapping[str, Sequence[str]], what: str) -> None:
+    """Warn where a sample has numbers in a column that has words in another, and refuse those that are no codes."""
+    names = getattr(sample, "names", None) or ()
+    for name in [name for name in words if name in names and name not in labels_of(sample)]:
+        x, known = np.asarray(sample.values[:, list(names).index(name)]), words[name]
+        if set(known) <= _TRUTH:
+            continue
+        given = x[np.isfinite(x)]
+        if not (np.isin(given, np.arange(len(known)))).all():
+            raise InputError(
+                f"Expected the words {', '.join(known[:20])} in the column {name!r} of {what}, as in another sample, "
+                "got numbers that are no codes of them. Give words in both."
+            )
+        codes = ", ".join(f"{code} = {word}" for code, word in enumerate(known[:20]))
+        warnings.warn(
+            f"Expected words in the column {name!r} of {what}, as in another sample, got numbers. They are taken as "
+            f"codes: {codes}. Files .csv and .parquet keep words.",
+            stacklevel=5,
+        )
 
 
 def recoded(

@@ -206,6 +206,18 @@ class Dataset:
             values = values[..., index]
         return type(self)(values, weights=self.weights, provenance=self.provenance, schema=schema)
 
+    def in_order(self, schema: Schema, what: str) -> Self:
+        """Return the events with their columns in the order of another schema, which has the same.
+
+        Raises `InputError` for columns of other names; `what` is what messages call the events.
+        """
+        places = schema.places(self.names, what) if self.schema.is_table else None
+        if places is None:
+            return self
+        values = self.values.select(places) if isinstance(self.values, LazyTable) else self.values[:, places]
+        own = self.schema.select([self.names[j] for j in places])
+        return type(self)(values, weights=self.weights, provenance=self.provenance, schema=own)
+
     def coded_as(self, schema: Schema) -> Self:
         """Return the events with the codes that another schema has for the words of the columns.
 

@@ -239,7 +239,7 @@ def infer_column(x: np.ndarray, name: str, unit: str = "", ends: Ends | None = N
         return {"kind": "categorical", "levels": (0.0, 1.0), "integral": True}
     whole = whole_type or _is_whole(part)
     circle = _circle_of_angle(name, unit, low, high)
-    if circle is not None:
+    if circle is not None and not (whole and not float(circle[1] - circle[0]).is_integer()):  # the number of a bin
         lower, upper = circle
         return {"kind": "periodic", "lower": lower, "upper": upper, "period": upper - lower, "integral": whole}
     if not whole or max(-low, high) >= 2**53:
@@ -455,7 +455,8 @@ def _lower_end(x: np.ndarray, low: float) -> float | None:
     if np.mean(near <= near[0] + width / 2) < 0.4:
         return None
     room = 8 * width / len(near)
-    for power in range(math.ceil(math.log10(abs(low) + room)) + 1, -18, -1):  # the roundest number in [low - room, low]
+    first, last = math.ceil(math.log10(abs(low) + room)) + 1, math.floor(math.log10(room)) - 2
+    for power in range(first, last, -1):  # the roundest number in [low - room, low]
         for factor in (5, 2, 1):
             step = factor * 10.0**power
             candidate = round(math.floor(low / step) * step, max(0, 2 - power))

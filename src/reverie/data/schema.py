@@ -26,6 +26,7 @@ from typing import Any, Self
 
 from reverie.core.checks import check_different
 from reverie.core.errors import InputError, UnknownNameError
+from reverie.core.tables import feature_names
 
 __all__ = ["KIND_NAMES", "Column", "Schema", "in_columns", "split_unit"]
 
@@ -173,6 +174,25 @@ class Schema:
     def names(self) -> list[str]:
         """Names of the columns, in order."""
         return [column.name for column in self.columns]
+
+    def places(self, names: Sequence[str] | None, what: str) -> list[int] | None:
+        """Return where the columns of this schema of a table stand among `names`; None for as many in this order.
+
+        None, too, where either has no names but x0, x1, ... of an array. Raises `InputError` for other names; `what`
+        has them.
+        """
+        own = self.names
+        unnamed = [feature_names((n,)) for n in (len(own), len(names or ()))]
+        if names is None or not self.is_table or list(names) == own or tuple(own) == unnamed[0]:
+            return None
+        if tuple(names) == unnamed[1]:
+            return None
+        if sorted(names) != sorted(own):
+            raise InputError(
+                f"Expected the columns {', '.join(own[:20])} in {what}, got {', '.join(list(names)[:20])}. Select "
+                "these, or rename them."
+            )
+        return [list(names).index(name) for name in own]
 
     @property
     def labels(self) -> dict[str, tuple[str, ...]]:

@@ -7,6 +7,7 @@ file that a run leaves behind holds every value, and runs again as it stands:
     reverie run --config runs/x/config.yaml --out runs/y
 """
 
+import csv
 import inspect
 import re
 import shlex
@@ -291,10 +292,13 @@ def flatten(content: Mapping[str, object], prefix: str = "") -> dict[str, object
 
 
 def parse_columns(text: str | None) -> list[str] | None:
-    """Return the names in ``"pt1, eta1"``, or None for all columns; one that is missing or doubled is refused."""
+    """Return the names in ``"pt1, eta1"``, or None for all columns; one that is missing or doubled is refused.
+
+    A name with a comma stands in double quotes: ``'x,"energy, total"'``.
+    """
     if text is None:
         return None
-    names = [name.strip() for name in text.split(",")]
+    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [""])]
     if not all(names):
         raise InputError(f"Expected names between commas, such as pt1,eta1, got {text!r}. Write it without spaces.")
     for name in names:

@@ -37,7 +37,7 @@ from reverie.core.lazy import LazyTable, sample_rows
 from reverie.core.products import FastProducts
 from reverie.core.protocols import Runtime
 from reverie.core.random import UNIT, as_seed, child_generator, child_seed
-from reverie.core.tables import Raw, axes_of, check_weights, frame_library, recoded, to_raw
+from reverie.core.tables import Raw, axes_of, check_weights, frame_library, named_columns, recoded, to_raw
 from reverie.core.types import ArrayLike, Json, RandomState, State
 from reverie.data.batches import bootstrap_rows
 from reverie.data.dataset import Dataset, check_trainable
@@ -295,7 +295,7 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         values = self._values(X, reset=True)
         raw = None if isinstance(X, Dataset) else to_raw(X)
         named: dict[str, Any] = {} if raw is None else {"names": raw.names, "units": raw.units or None}
-        dataset = X if raw is None else Dataset(X if raw.labels else values, **named)
+        dataset = X if raw is None else Dataset(values if named_columns(X) is None else X, **named)
         if dataset.schema.is_set and not self.takes_sets:
             raise InputError(
                 f"Expected a table, images or lattices for {type(self).__name__}, got {dataset!r}. Sets of particles "
@@ -683,10 +683,17 @@ class GenerativeModel(SharedOptions, BaseEstimator):
                 "reverie.data.Dataset(X), which make categories of them, or leave the column out."
             )
         if not reset:
+            places = self.schema_.places(raw.names, "X") if raw.values.ndim == 2 else None
+            if places is not None:
+                in_order: Any = (
+                    raw.values.select(places) if isinstance(raw.values, LazyTable) else raw.values[:, places]
+                )
+                raw = replace(raw, values=in_order, names=self.schema_.names)
             raw = replace(raw, values=recoded(raw.values, raw.names, raw.labels, self.schema_.labels, "X"))
         check_table(raw.values, min_rows=2 if reset else 1)
         check_finite(raw.values, raw.names, allow_nan=reset and self.takes_missing and raw.values.ndim == 2)
-        if isinstance(X, (Dataset, Tensor, Mapping)) or axes_of(X):
+        is_structured = isinstance(X, np.ndarray) and X.dtype.names is not None
+        if isinstance(X, (Dataset, Tensor, Mapping)) or is_structured or axes_of(X):
             self.n_features_in_ = raw.values.shape[1]
         else:
             try:  # scikit-learn keeps names and number of the features, and compares later ones with them

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from reverie.core.errors import InputError
 from reverie.core.protocols import Transform
-from reverie.core.tables import Raw, as_array, frame_library, recoded, to_raw
+from reverie.core.tables import Raw, as_array, named_columns, recoded, to_raw
 from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset
 from reverie.data.schema import Schema
@@ -29,10 +29,11 @@ def given_values(schema: Schema, X: ArrayLike) -> np.ndarray:
         )
     names = list(schema.names)
     if isinstance(X, Dataset):
+        X = X.in_order(schema, "X")
         raw = Raw(X.values, X.names, labels=X.labels)
     else:
-        raw = to_raw(X) if frame_library(X) else Raw(as_array(X))
-    if frame_library(X) and raw.names != names:
+        raw = to_raw(X) if named_columns(X) is not None else Raw(as_array(X))
+    if named_columns(X) is not None and raw.names != names:
         raise InputError(f"Expected the columns {names} as in fit, got {raw.names}. Give them in this order.")
     values = np.asarray(recoded(raw.values, raw.names, raw.labels, schema.labels, "X"))
     shape = tuple(schema.event_shape)

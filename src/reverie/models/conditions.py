@@ -18,7 +18,7 @@ from reverie.core.errors import InputError
 from reverie.core.lazy import sample_size
 from reverie.core.random import UNIT, as_seed, child_generator
 from reverie.core.shuffle import shuffled
-from reverie.core.tables import as_array, as_column, axes_of, frame_library, named_columns
+from reverie.core.tables import as_array, as_column, axes_of, named_columns, to_raw
 from reverie.core.types import ArrayLike
 from reverie.data.dataset import Dataset, constant_columns
 from reverie.data.schema import Column, Schema
@@ -182,8 +182,8 @@ class Conditions:
     def _coded(self, condition: ArrayLike | None) -> np.ndarray:
         """Return the condition as numbers, words replaced by their codes; shape (k,), (n,) or (n, k)."""
         if isinstance(condition, Dataset):
-            return np.asarray(condition.coded_as(self.schema).values)
-        if frame_library(condition):
+            return np.asarray(condition.in_order(self.schema, "the conditions").coded_as(self.schema).values)
+        if named_columns(condition) is not None:
             condition = named_columns(condition)
         if isinstance(condition, Mapping):
             missing = [name for name in self.schema.names if name not in condition]
@@ -213,25 +213,26 @@ def _as_dataset(y: ArrayLike | None) -> Dataset:
     """Return conditions as a Dataset whose few-valued whole numbers and words are categories."""
     if isinstance(y, Dataset):
         return y
-    if frame_library(y):
-        labels = [name for name, x in (named_columns(y) or {}).items() if _is_label(x)]
-        return Dataset(y, kind=dict.fromkeys(labels, "categorical"))
     name = str(getattr(y, "name", None) or "condition")
-    values = _numbers_or_words(y)
-    values = values[:, None] if values.ndim == 1 else values
-    if values.ndim > 2:
-        return Dataset(values)
-    names = [name] if values.shape[1] == 1 else [f"{name}{j}" for j in range(values.shape[1])]
-    if values.dtype.kind in "OUS":
-        columns, codes = [], []
-        for name, x in zip(names, values.T, strict=True):
-            words, inverse = np.unique(x.astype(str), return_inverse=True)
-            levels = tuple(float(k) for k in range(len(words)))
-            columns.append(Column(name, "categorical", levels=levels, labels=tuple(words), integral=True, dtype="str"))
-            codes.append(inverse.reshape(-1))
-        return Dataset(np.stack(codes, axis=1), schema=Schema(tuple(columns), (len(names),), "int64"))
-    kinds = {n: "categorical" for n, x in zip(names, values.T, strict=True) if _is_label(x)}
-    return Dataset(values, names=names, kind=kinds)
+    if named_columns(y) is not None:
+        columns = y
+    else:
+        values = _numbers_or_words(y)
+        values = values[:, None] if values.ndim == 1 else values
+        if values.ndim > 2:
+            return Dataset(values)
+        names = [name] if values.shape[1] == 1 else [f"{name}{j}" for j in range(values.shape[1])]
+        if values.dtype.kind not in "OUS":
+            kinds = {n: "categorical" for n, x in zip(names, values.T, strict=True) if _is_label(x)}
+            return Dataset(values, names=names, kind=kinds)
+        columns = dict(zip(names, values.T, strict=True))
+    raw = to_raw(columns)
+    labels = [
+        n
+        for j, (n, kind) in enumerate(zip(raw.names or (), raw.dtypes or (), strict=True))
+        if n in raw.labels or _is_label(raw.values[:, j].astype(kind if kind != "str" else "float64"))
+    ]
+    return Dataset(columns, kind=dict.fromkeys(labels, "categorical"))
 
 
 def _numbers_or_words(data: ArrayLike) -> np.ndarray:
@@ -240,17 +241,20 @@ def _numbers_or_words(data: ArrayLike) -> np.ndarray:
 
 
 def _is_label(x: np.ndarray) -> bool:
-    if x.dtype.kind in "OUSb":
-        return True
-    return x.dtype.kind in "iu" and len(np.unique(x)) <= _MOST_LEVELS
+    return x.dtype.kind == "b" or (x.dtype.kind in "iu" and len(np.unique(x)) <= _MOST_LEVELS)
 
 
 def _codes(x: np.ndarray, column: Column) -> np.ndarray:
-    """Return words as their codes; numbers stay."""
+    """Return words as their codes; numbers stay, and those that stood beside words become numbers again."""
     if x.dtype.kind not in "OUS":
         return x
-    labels = list(column.labels or ())
-    unknown = sorted(set(x.astype(str).ravel()) - set(labels))
+    if column.labels is None:
+        try:
+            return x.astype(np.float64)
+        except (TypeError, ValueError):
+            raise InputError(f"Expected numbers for {column.name}, got {x.ravel()[:3].tolist()}.") from None
+    labels = list(column.labels)
+    unknown = sorted(set(x.astype(str).ravel().tolist()) - set(labels))
     if unknown:
         raise InputError(f"Expected {column.name} to be one of {labels[:20]}, got {unknown[:5]}. Choose one of those.")
     return np.vectorize(labels.index, otypes=[np.int64])(x.astype(str))

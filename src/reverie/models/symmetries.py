@@ -9,6 +9,7 @@ events that are trained on alone. Held-out events, and those that copies are loo
 sample near the transform of a training event is no copy of the event.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ from reverie.validation.permutation.multiple_testing import holm
 __all__ = ["ALPHA", "SymmetryTest", "check_symmetries", "symmetries_assessed", "symmetry_tests"]
 
 ALPHA = 0.01
+_UNTESTED = "rows in the order of what it changes, or too few of them. Shuffle rows that are independent."
 _WIDEST = 160  # numbers of an event, up to which all rows are taken
 _MOST_CONDITIONS = 32  # columns
 _TRIES = 5  # more, to draw a group element that changes an event: of two elements, 1 event in 64 is left as it is
@@ -60,8 +62,13 @@ class SymmetryTest:
 
     @property
     def holds(self) -> bool:
-        """Whether the data do not contradict it."""
-        return self.p_value >= ALPHA
+        """Whether the data do not contradict it, though they could."""
+        return self.p_value >= ALPHA and self.is_tested
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether the data could contradict it: not if they are worth few independent events, or in its order."""
+        return self.least < 1
 
     @property
     def least(self) -> float:
@@ -69,6 +76,8 @@ class SymmetryTest:
         return min(1.0, _FOUND_AT / np.sqrt(max(self.n_events, 1.0)))
 
     def __str__(self) -> str:
+        if not self.is_tested:
+            return f"{self.name}: not tested: {_UNTESTED}"
         if self.holds:
             return f"{self.name}: holds (p = {self.p_value:.2g}); asymmetries from about {self.least:.1%} on are found"
         return f"{self.name}: broken (p = {self.p_value:.2g}; {self.feature}: {self.z:+.1f} standard deviations)"
@@ -132,7 +141,13 @@ def symmetry_tests(
 def check_symmetries(tests: Sequence[SymmetryTest]) -> None:
     """Raise `BrokenSymmetryError` for the first symmetry that the data break."""
     for test in tests:
-        if not test.holds:
+        if not test.is_tested:
+            warnings.warn(
+                f"Expected data that can tell whether {test.name!r} is a symmetry, got {_UNTESTED} The model has it "
+                "all the same.",
+                stacklevel=2,
+            )
+        elif not test.holds:
             raise BrokenSymmetryError(
                 f"Expected data with the symmetry {test.name!r}, got data that break it: p = {test.p_value:.2g} of "
                 f"events against their transforms ({test.feature}: {test.z:+.1f} standard deviations). "
@@ -146,7 +161,7 @@ def symmetries_assessed(tests: Sequence[SymmetryTest]) -> Assessment:
     for test in tests:
         meaning = f"events against their transforms; asymmetries from about {test.least:.1%} on are found"
         numbers.append(Quantity(f"symmetry {test.name!r}: p-value", test.p_value, None, meaning))
-        if not test.holds:
+        if test.is_tested and not test.holds:
             warnings.append(
                 f"The model was trained with the symmetry {test.name!r}, which the data break (p = {test.p_value:.2g}, "
                 f"{test.feature}): samples have it, the data do not."

@@ -21,9 +21,10 @@ p_1 and p_2 of T and of the trees,
     p = min(1, 2 min(p_1, p_2))
 
 The r are drawn for groups of neighbouring rows: of a chain for blocks of ten autocorrelation times of D
-(`reverie.validation.inputs.chains`), and for at most 4096 groups, which leaves the test exact and its time bounded. A
-table whose order goes with a violation, such as runs of another asymmetry one after the other, looks like a chain too,
-and less is found in it.
+(`reverie.validation.inputs.chains`), and for at most 4096 groups, which leaves the test exact and its time bounded. The
+times are those of functions of the columns that g changes: a table in the order of another column, such as the time, is
+no chain in these. A table whose order goes with a violation, such as runs of another asymmetry one after the other,
+looks like a chain, and less is found in it, or nothing.
 
 What is found: n events of which a share A are on the wrong side of a symmetry (mean sign A) have z = A n^1/2. T rejects
 at 1 % near 4.4, so A = 5 % is found in 95 % of all samples from about (4.4 + 1.65)^2 / A^2 = 14,600 events on. Where y
@@ -90,7 +91,7 @@ def invariance_test(
     """
     w = np.ones(len(x)) if weights is None else np.asarray(weights, dtype=np.float64)
     rows = np.concatenate([x[None], y]).reshape(-1, x.shape[1])
-    features, values = _features(ndtri(rankdata(rows, axis=0) / (len(rows) + 1)), names)
+    features, values, columns = _features(ndtri(rankdata(rows, axis=0) / (len(rows) + 1)), names)
     values = values.reshape(1 + len(y), len(x), -1)
     middle = values.mean(axis=0, dtype=np.float64)  # in which the mean of equal numbers of float32 is exact
     differences = (w[:, None] * (values - middle)).astype(np.float32)
@@ -98,9 +99,11 @@ def invariance_test(
     if not len(changed):
         return Invariance(1.0, "nothing", 0.0, len(x), len(x))
     differences, features = differences[..., changed], [features[k] for k in changed]
+    moved = set(np.flatnonzero((y != x).any(axis=(0, 1))).tolist())
+    own = [k for k, j in enumerate(changed) if columns[j] <= moved] or list(range(len(changed)))
     generator = np.random.default_rng(child_seed(seed, "orders"))
     try:
-        block = inspect_chains({"pairs": differences[0]}, tuple(features), "auto").block
+        block = inspect_chains({"pairs": differences[0][:, own]}, tuple(features[k] for k in own), "auto").block
     except ShortChainError:
         block = -(-len(x) // 4)  # no p below 1/8
     size = max(block, -(-len(x) // _GROUPS))
@@ -125,20 +128,22 @@ def invariance_test(
     return Invariance(p_value, feature, largest, len(starts), float(mass.sum() ** 2 / np.square(mass).sum()))
 
 
-def _features(scores: np.ndarray, names: tuple[str, ...]) -> tuple[list[str], np.ndarray]:
-    """Return the functions f_j of rows (N, d) of normal scores, by name, as columns (N, k) in float32."""
+def _features(scores: np.ndarray, names: tuple[str, ...]) -> tuple[list[str], np.ndarray, list[set[int]]]:
+    """Return the functions f_j of rows (N, d) of normal scores: names, columns (N, k) in float32, and what they see."""
     scores = scores.astype(np.float32)
     n_columns = scores.shape[1]
     columns = {f"mean of {name}": scores[:, j] for j, name in enumerate(names)}
     columns |= {f"share above the median of {name}": np.sign(scores[:, j]) for j, name in enumerate(names)}
     columns |= {f"spread of {name}": np.square(scores[:, j]) for j, name in enumerate(names)}
+    seen = [{j} for j in range(n_columns)] * 3
     if n_columns <= _MOST_IN_PRODUCTS:
         for j, k in combinations(range(n_columns), 2):
             pair = f"{names[j]} and {names[k]}"
             columns[f"correlation of {pair}"] = scores[:, j] * scores[:, k]
             columns[f"signs of {pair} about their medians"] = np.sign(scores[:, j] * scores[:, k])
             columns[f"order of {pair}"] = np.sign(scores[:, j] - scores[:, k])
-    return list(columns), np.column_stack(list(columns.values()))
+            seen += [{j, k}] * 3
+    return list(columns), np.column_stack(list(columns.values())), seen
 
 
 def _reordered(sums: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, float]:

@@ -144,23 +144,34 @@ def _with_pyarrow(path: Path, layout: _Layout, wanted: list[int]) -> list[np.nda
             read_options=arrow.ReadOptions(skip_rows=layout.skip, column_names=keys),
             parse_options=arrow.ParseOptions(delimiter=layout.delimiter),
             convert_options=arrow.ConvertOptions(
-                include_columns=[keys[j] for j in wanted], null_values=list(_MISSING), strings_can_be_null=True
+                include_columns=list(dict.fromkeys([keys[0], *(keys[j] for j in wanted)])),
+                null_values=list(_MISSING),
+                strings_can_be_null=True,
             ),
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError):
         return None
-    found = []
-    for column in table.columns if table.num_rows else ():
-        if pa.types.is_string(column.type):
-            words = [word for word in column.unique().to_pylist() if word is not None]
-            if any(_number(word) is not None or _DECIMAL_COMMA.fullmatch(word) for word in words):
-                return None
-            found.append(np.array(column.to_pylist(), object))
-        elif is_number(column.type):
-            found.append(numbers_of(column))
-        else:
+    if not table.num_rows:
+        return None
+    first, found = table.column(keys[0]), []
+    if pa.types.is_string(first.type) and any((w or "").lstrip().startswith(_COMMENTS) for w in first.to_pylist()):
+        return None
+    for column in (table.column(keys[j]) for j in wanted):
+        is_text = pa.types.is_string(column.type)
+        values = _words(column.to_pylist()) if is_text else numbers_of(column) if is_number(column.type) else None
+        if values is None:
             return None
-    return found or None
+        found.append(values)
+    return found
+
+
+def _words(fields: Sequence[str | None]) -> np.ndarray | None:
+    """Return words without the blanks about them, None for a missing one; None for all where one is a number."""
+    plain = {field: (field or "").strip() for field in set(fields)}
+    words = [word for word in plain.values() if word not in _MISSING]
+    if any(_number(word) is not None or _DECIMAL_COMMA.fullmatch(word) for word in words):
+        return None
+    return np.array([None if plain[field] in _MISSING else plain[field] for field in fields], object)
 
 
 def _with_numpy(path: Path, layout: _Layout, wanted: list[int]) -> list[np.ndarray] | None:

@@ -71,6 +71,7 @@ __all__ = [
 ]
 
 TAIL = 0.01  # on either side
+_LEVELS, _ATOM = 20, 0.01  # levels of a feature that are no masses at a point, and the least share of such a mass
 _WORDS = 3  # of a column that a sentence names
 _ROWS = 256  # rows of 500 columns: half a megabyte, within the cache of one core
 
@@ -243,16 +244,29 @@ def _moved_edge(z: Tensor, others: Tensor, edge: Tensor, relabel: Relabellings) 
 
 
 def change_of_shape(x: np.ndarray, y: np.ndarray, w_x: np.ndarray | None = None, w_y: np.ndarray | None = None) -> str:
-    """Return how y (m,) lies relative to x (n,): moved and wider, in units of the width of x."""
+    """Return how y (m,) lies relative to x (n,): moved and wider, in units of the width of x, and a mass at one value.
+
+    The latter where at least 1 % of x, ten events or more, have one value, and the shares differ by a tenth of it.
+    """
+    values, counts = np.unique(x, return_counts=True)
+    most = int(np.argmax(counts))
+    at_one = []
+    if len(values) > _LEVELS and counts[most] >= max(_ATOM * len(x), 10):
+        shares = [
+            float(np.mean(v == values[most]) if w is None else w[v == values[most]].sum() / w.sum())
+            for v, w in ((x, w_x), (y, w_y))
+        ]
+        if abs(shares[1] - shares[0]) > 0.1 * shares[0]:
+            at_one = [f"{percent(shares[1])} at one value where {percent(shares[0])} of real events are"]
     (a, b, c), (p, q, r) = (weighted_quantile(v, w, (0.25, 0.5, 0.75)) for v, w in ((x, w_x), (y, w_y)))
     width = (c - a) / 1.349
     if width <= 0:
-        return ""
+        return "".join(at_one)
     moved, ratio = (q - b) / width, (r - p) / (c - a)
     parts = [f"median {abs(moved):.2g} widths {'higher' if moved > 0 else 'lower'}"] if abs(moved) >= 0.005 else []
     if abs(ratio - 1) >= 0.01:
         parts.append(f"core {abs(ratio - 1):.0%} {'wider' if ratio > 1 else 'narrower'}")
-    return ", ".join(parts)
+    return ", ".join(at_one + parts)
 
 
 def change_of_shares(
