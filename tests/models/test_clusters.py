@@ -10,7 +10,8 @@ from reverie.core.errors import InputError
 from reverie.models import GAN, FlowMatching, load_model
 from reverie.models.clusters import Clusters
 from reverie.models.density_features import Coordinates
-from reverie.models.flow_matching.networks import EDITION, VelocityUNet
+from reverie.models.flow_matching.unet import VelocityUNet
+from reverie.models.flow_matching.velocity import EDITION
 from reverie.networks.init import initialise
 
 GAME = {

@@ -17,10 +17,12 @@ from reverie.data.transforms import Chain, Dequantise, Standardise
 from reverie.models import load_model, save_model
 from reverie.models.density_features import Coordinates, NarrowNoise, narrow_noise
 from reverie.models.flow_matching.likelihood import log_prob
-from reverie.models.flow_matching.networks import EDITION, Velocity, VelocityMLP, VelocityUNet
 from reverie.models.flow_matching.path import gaussian_velocity, mean_over_batch, path, wrapped
-from reverie.models.flow_matching.sampling import SOLVERS, carried, walked
+from reverie.models.flow_matching.perceptron import VelocityMLP
+from reverie.models.flow_matching.sampling import SOLVERS, solve_ode, solve_sde
 from reverie.models.flow_matching.training import FlowMatchingStep, _errors, observed
+from reverie.models.flow_matching.unet import VelocityUNet
+from reverie.models.flow_matching.velocity import EDITION, Velocity
 from reverie.networks.convolutional import CircularConv2d
 from reverie.networks.init import initialised
 
@@ -62,7 +64,7 @@ def test_the_velocity_of_a_gaussian_is_the_regression_on_the_path():
 @functools.cache
 def _nearly_exact_ends(late):
     """Return where twenty points of noise end after 400 steps of fourth order, for all solvers."""
-    return carried(OfGaussian(late=late), _noise(20), n_evaluations=4 * 400, solver="rk4")
+    return solve_ode(OfGaussian(late=late), _noise(20), n_evaluations=4 * 400, solver="rk4")
 
 
 @pytest.mark.parametrize("late", [1.0, 2.0])
@@ -74,7 +76,7 @@ def test_each_solver_carries_noise_to_the_gaussian_with_its_order(solver, late):
     exact = _nearly_exact_ends(late)
     n = 40 if order < 4 else 16
     errors = [
-        (carried(field, x0, n_evaluations=k * n * SOLVERS[solver][1], solver=solver) - exact).abs().max()
+        (solve_ode(field, x0, n_evaluations=k * n * SOLVERS[solver][1], solver=solver) - exact).abs().max()
         for k in (1, 2)
     ]
     assert float(errors[0] / errors[1]) > 0.7 * 2**order
@@ -83,7 +85,7 @@ def test_each_solver_carries_noise_to_the_gaussian_with_its_order(solver, late):
 def test_the_flow_of_a_gaussian_ends_at_its_mean_and_covariance():
     """The map is affine; its value at 0 is the mean, and A A^T of its slope A the covariance, to the solver's error."""
     points = torch.cat([torch.zeros(1, 3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)])
-    ends = carried(OfGaussian(), points, n_evaluations=800, solver="rk4")
+    ends = solve_ode(OfGaussian(), points, n_evaluations=800, solver="rk4")
     slope = (ends[1:] - ends[0]).T
     torch.testing.assert_close(ends[0], MEAN, atol=1e-6, rtol=0)
     torch.testing.assert_close(slope @ slope.T, COVARIANCE, atol=1e-6, rtol=0)
@@ -99,9 +101,9 @@ def test_samples_of_levels_end_amid_their_cells():
             return (mean - x) / (1 - t)
 
     field = OfLevel(Coordinates(1))
-    plain = carried(field, _noise(400, 1), n_evaluations=16)
+    plain = solve_ode(field, _noise(400, 1), n_evaluations=16)
     field.ends_in_mean = True
-    assert not carried(field, _noise(400, 1), n_evaluations=16).floor().any()
+    assert not solve_ode(field, _noise(400, 1), n_evaluations=16).floor().any()
     assert plain.floor().count_nonzero() > 10
 
 
@@ -118,7 +120,7 @@ def test_images_of_levels_end_in_the_mean_and_tables_do_not():
 def test_the_random_walk_has_the_same_law(stochasticity):
     """Mean and covariance of 20,000 walks of 200 steps, within 4 standard errors and the 3 % that steps leave."""
     n = 20_000
-    x = walked(
+    x = solve_sde(
         OfGaussian(), _noise(n), torch.Generator().manual_seed(5), n_evaluations=200, stochasticity=stochasticity
     )
     error = COVARIANCE.diagonal().sqrt() / n**0.5
@@ -142,7 +144,7 @@ def test_the_random_walk_keeps_the_noise_of_one_event_at_any_step():
     By Euler and Maruyama's rule it would be 19 times as wide.
     """
     n, field = 20_000, OfOneEvent()
-    end = walked(field, _noise(n), torch.Generator().manual_seed(5), n_evaluations=8, stochasticity=5.0)
+    end = solve_sde(field, _noise(n), torch.Generator().manual_seed(5), n_evaluations=8, stochasticity=5.0)
     torch.testing.assert_close(end, MEAN.expand(n, -1))
     noise = (field.asked_last - 7 / 8 * MEAN) / (1 / 8)
     assert (noise.std(0) - 1).abs().max() < 4 / (2 * n) ** 0.5
@@ -434,7 +436,7 @@ def test_thin_laws_need_steps_that_come_closer_towards_the_events():
     mean, covariance = torch.zeros(1, dtype=torch.float64), torch.full((1, 1), 0.03**2, dtype=torch.float64)
     x0 = torch.ones(1, 1, dtype=torch.float64)
     late, equal = (
-        float(carried(OfGaussian(mean, covariance, late=power), x0, n_evaluations=32)) / 0.03 for power in (2.0, 1.0)
+        float(solve_ode(OfGaussian(mean, covariance, late=power), x0, n_evaluations=32)) / 0.03 for power in (2.0, 1.0)
     )
     assert late == pytest.approx(1, abs=0.08)
     assert abs(equal - 1) > 0.3
@@ -495,7 +497,7 @@ def test_untrained_networks_draw_normal_coordinates_and_their_loss_is_known(late
     generator = torch.Generator().manual_seed(0)
     x0 = torch.randn(5000, 2, generator=generator)
     with torch.no_grad():
-        x1 = carried(network, x0[:500], n_evaluations=200, solver="rk4")
+        x1 = solve_ode(network, x0[:500], n_evaluations=200, solver="rk4")
     torch.testing.assert_close(x1, x0[:500], atol=1e-3, rtol=0)  # the flow of N(0, 1) to itself turns nothing
     step = FlowMatchingStep(network, max_steps=1, learning_rate=0.0, ema_decay=0.0, n_evaluations=4, solver="heun")
     losses = [step.loss({"x": torch.randn(5000, 2, generator=generator)}, generator)[0].item() for _ in range(20)]

@@ -14,7 +14,7 @@ from reverie.experiment.config import RunConfig
 from reverie.experiment.inputs import load_inputs
 from reverie.models import GAN, VAE, FlowMatching, load_model
 from reverie.models.density_features import Coordinates
-from reverie.models.flow_matching.networks import VelocityMLP
+from reverie.models.flow_matching.perceptron import VelocityMLP
 from reverie.models.flow_matching.training import FlowMatchingStep
 from reverie.models.missing import completed, with_missing
 from reverie.models.vae.networks import EventLaw

@@ -12,8 +12,8 @@ from reverie.core.errors import InputError
 from reverie.data.dataset import Dataset
 from reverie.data.sets import particle_sets
 from reverie.models import GAN, FlowMatching, load_model
-from reverie.models.flow_matching.networks import VelocitySet
-from reverie.models.flow_matching.sampling import carried, drawn, first_noise
+from reverie.models.flow_matching.sampling import conditioning_noise, draw_conditioning, solve_ode
+from reverie.models.flow_matching.set_network import VelocitySet
 from reverie.models.flow_matching.training import _errors
 from reverie.models.sets import moments_of_sets
 from reverie.simulators import ToySets
@@ -108,8 +108,8 @@ def test_observables_of_sets_have_a_law_of_their_own_that_begins_as_the_normal_o
     model.fit(_sets(), COUNTS.astype(float))
     network = model._velocity()
     noise, condition = torch.rand(2000, 2), torch.ones(2000, 1)
-    given = drawn(network, noise, condition, n_evaluations=32, solver="rk4")
-    mask, observables, c = network.parts_of(given)
+    given = draw_conditioning(network, noise, condition, n_evaluations=32, solver="rk4")
+    mask, observables, c = network.split_given(given)
     torch.testing.assert_close(observables, noise[:, 1:], atol=1e-3, rtol=0)  # of the steps of the solver
     torch.testing.assert_close(mask, network.multiplicity.masks(noise[:, 0], condition))
     torch.testing.assert_close(c, condition)
@@ -143,10 +143,10 @@ def test_particles_have_the_observables_that_were_drawn_for_them():
     model = FlowMatching(width=48, n_blocks=3, observables=[_width], max_steps=1200, random_state=0).fit(X)
     network, generator = model._velocity(), torch.Generator().manual_seed(1)
     with torch.no_grad():
-        given = drawn(network, first_noise(network, 2000, generator), n_evaluations=32, solver="rk4")
-        x = carried(network, network.noise(2000, generator, given), given, n_evaluations=32, solver="rk4")
+        given = draw_conditioning(network, conditioning_noise(network, 2000, generator), n_evaluations=32, solver="rk4")
+        x = solve_ode(network, network.noise(2000, generator, given), given, n_evaluations=32, solver="rk4")
         features = network.features(x, given).reshape(2000, 8, -1)
-    asked, got = network.parts_of(given)[1][:, 0].numpy(), model._observed(features)[:, 0].numpy()
+    asked, got = network.split_given(given)[1][:, 0].numpy(), model._observed(features)[:, 0].numpy()
     assert np.corrcoef(asked, got)[0, 1] > 0.8
     assert abs(np.corrcoef(asked[::-1], got)[0, 1]) < 0.12  # the twin: observables of other sets, and 5 errors
     assert norm.cdf(got).mean() == pytest.approx(0.5, abs=0.04)  # their law too: 5 errors of 0.29 / 2000^(1/2)

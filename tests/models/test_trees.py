@@ -11,7 +11,7 @@ from reverie.core.errors import InputError
 from reverie.models import FlowMatching
 from reverie.models.density_features import Coordinates
 from reverie.models.flow_matching.path import gaussian_velocity
-from reverie.models.flow_matching.sampling import carried
+from reverie.models.flow_matching.sampling import solve_ode
 from reverie.models.flow_matching.trees import TreeStep, TreeVelocity
 
 COVARIANCE = torch.tensor([[1.0, 0.8], [0.8, 1.0]])
@@ -75,7 +75,7 @@ def test_the_field_of_a_gaussian_is_learnt_and_before_it_that_of_normal_coordina
     events = torch.randn(5000, 2, generator=generator) @ torch.linalg.cholesky(COVARIANCE).T
     network = TreeVelocity(Coordinates(2), n_times=3, n_trees=20, depth=4)
     x0 = torch.randn(300, 2, generator=generator)
-    torch.testing.assert_close(carried(network, x0, n_evaluations=200), x0, atol=2e-3, rtol=0)
+    torch.testing.assert_close(solve_ode(network, x0, n_evaluations=200), x0, atol=2e-3, rtol=0)
     step = TreeStep(network, n_evaluations=8, solver="heun")
     t = torch.full((1, 1), 0.5)
     x = (x0 + events[:300]) / 2

@@ -30,17 +30,13 @@ from reverie.models.base import N_SCORED, Called
 from reverie.models.clusters import MOST_CLUSTERS, number_of_clusters
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing, narrow_noise
 from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
-from reverie.models.flow_matching.networks import (
-    EDITION,
-    Velocity,
-    VelocitySet,
-    VelocityUNet,
-    build_velocity,
-    unet_width,
-)
-from reverie.models.flow_matching.sampling import SOLVERS, carried, drawn, first_noise, walked
+from reverie.models.flow_matching.networks import build_velocity
+from reverie.models.flow_matching.sampling import SOLVERS, conditioning_noise, draw_conditioning, solve_ode, solve_sde
+from reverie.models.flow_matching.set_network import VelocitySet
 from reverie.models.flow_matching.training import FlowMatchingStep
 from reverie.models.flow_matching.trees import MOST_ROWS, TreeStep, TreeVelocity
+from reverie.models.flow_matching.unet import VelocityUNet, unet_width
+from reverie.models.flow_matching.velocity import EDITION, Velocity
 from reverie.models.likelihood import LikelihoodModel
 from reverie.models.observables import ObservedFeatures
 from reverie.models.one_pass import Inverse, Noise, OnePass
@@ -455,12 +451,12 @@ class FlowMatching(LikelihoodModel):
         def draw(start: int, n_rows: int, noise: torch.Generator) -> Tensor:
             given = None if conditions is None else conditions(start, n_rows).to(noise.device)
             how = {"n_evaluations": n, "solver": self._solver()}
-            given = drawn(network, first_noise(network, n_rows, noise), given, **how)
+            given = draw_conditioning(network, conditioning_noise(network, n_rows, noise), given, **how)
             x = network.noise(n_rows, noise, given)
             if eta > 0:
-                x = walked(network, x, noise, given, n_evaluations=n, stochasticity=eta)
+                x = solve_sde(network, x, noise, given, n_evaluations=n, stochasticity=eta)
             else:
-                x = carried(network, x, given, **how)
+                x = solve_ode(network, x, given, **how)
             return network.features(x, given).reshape(n_rows, *shape)
 
         return draw
@@ -476,10 +472,10 @@ class FlowMatching(LikelihoodModel):
         def features(noise: Tensor, condition: Tensor | None) -> Tensor:
             of_set, normal, turns, u = noise.split([n_observables, n_lines, n_circles, n_numbers], dim=1)
             x = torch.cat([normal, coordinates.angles(turns)], dim=1)
-            condition = drawn(network, torch.cat([u, of_set], dim=1), condition, **how)
+            condition = draw_conditioning(network, torch.cat([u, of_set], dim=1), condition, **how)
             if isinstance(network, VelocitySet) and condition is not None:
-                x = network.there(x, condition)
-            x = carried(network, x, condition, **how)
+                x = network.without_padding(x, condition)
+            x = solve_ode(network, x, condition, **how)
             return network.features(x, condition).reshape(-1, *shape)
 
         noise = [Noise("normal", n_observables + n_lines), Noise("uniform", n_circles + n_numbers)]

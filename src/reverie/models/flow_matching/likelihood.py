@@ -18,8 +18,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from reverie.models.flow_matching.networks import Velocity
 from reverie.models.flow_matching.path import late
+from reverie.models.flow_matching.velocity import Velocity
 
 __all__ = ["MOST_EXACT", "FlowLogProb", "log_prob"]
 

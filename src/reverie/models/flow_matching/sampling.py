@@ -38,10 +38,11 @@ import torch
 from torch import Tensor
 
 from reverie.core.checks import check_choice
-from reverie.models.flow_matching.networks import Velocity, VelocitySet
 from reverie.models.flow_matching.path import late
+from reverie.models.flow_matching.set_network import VelocitySet
+from reverie.models.flow_matching.velocity import Velocity
 
-__all__ = ["SOLVERS", "carried", "drawn", "first_noise", "walked"]
+__all__ = ["SOLVERS", "conditioning_noise", "draw_conditioning", "solve_ode", "solve_sde"]
 
 _LEAST_STEPS = 8  # of a solver whose last one ends in a mean
 Field = Callable[[Tensor, float], Tensor]
@@ -71,7 +72,7 @@ def _rk4(v: Field, x: Tensor, t: float, h: float) -> Tensor:
 SOLVERS = {"euler": (_euler, 1), "midpoint": (_midpoint, 2), "heun": (_heun, 2), "rk4": (_rk4, 4)}
 
 
-def carried(
+def solve_ode(
     network: Velocity,
     x: Tensor,
     condition: Tensor | None = None,
@@ -103,7 +104,7 @@ def carried(
     return x
 
 
-def first_noise(network: Velocity, n: int, generator: torch.Generator) -> Tensor:
+def conditioning_noise(network: Velocity, n: int, generator: torch.Generator) -> Tensor:
     """Return the noise (n, u + k) of what is drawn before `n` events: u = 0 or 1 uniform, k normal numbers.
 
     Of sets that is the number of particles, and k their observables; of images in clusters it is the cluster.
@@ -115,7 +116,7 @@ def first_noise(network: Velocity, n: int, generator: torch.Generator) -> Tensor
     return torch.cat(parts, dim=1) if parts else torch.empty(n, 0, device=generator.device)
 
 
-def drawn(
+def draw_conditioning(
     network: Velocity, noise: Tensor, condition: Tensor | None = None, *, n_evaluations: int, solver: str
 ) -> Tensor | None:
     """Return what events are made given: of sets mask, observables and condition (batch, P + k + c), the former drawn.
@@ -125,9 +126,9 @@ def drawn(
     Parameters
     ----------
     network : The velocity field.
-    noise : Of `first_noise`, (batch, u + k).
+    noise : Of `conditioning_noise`, (batch, u + k).
     condition : (batch, ...) or None.
-    n_evaluations, solver : As in `carried`.
+    n_evaluations, solver : As in `solve_ode`.
     """
     if network.clusters is not None:
         return network.clusters.drawn(noise[:, 0])
@@ -137,11 +138,11 @@ def drawn(
     parts = [mask] if condition is None else [mask, condition]
     if network.observables is not None:
         how = {"n_evaluations": n_evaluations, "solver": solver}
-        parts.insert(1, carried(network.observables, noise[:, 1:], network.number_and(mask, condition), **how))
+        parts.insert(1, solve_ode(network.observables, noise[:, 1:], network.with_number(mask, condition), **how))
     return torch.cat(parts, dim=1)
 
 
-def walked(
+def solve_sde(
     network: Velocity,
     x: Tensor,
     generator: torch.Generator,
@@ -154,7 +155,7 @@ def walked(
 
     Parameters
     ----------
-    network, x, condition : As in `carried`.
+    network, x, condition : As in `solve_ode`.
     generator : Source of dW.
     n_evaluations : Steps, one evaluation each.
     stochasticity : eta >= 0.

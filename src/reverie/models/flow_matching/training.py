@@ -5,7 +5,7 @@ r"""How a velocity field is learnt: least squares on points of random paths.
 with noise x_0, an event x_1, w its weight (of mean one over all events), a time t, and x_t on the path between the two
 (`reverie.models.flow_matching.path`); n is the number of coordinates, of which those that are missing from an event add
 nothing. Times are t = 1 - (1 - u)^p with the power p of the network (2 where it sees waves, else 1), of large
-images early ones (`reverie.models.flow_matching.networks`), one u anywhere in each of batch equal parts of [0, 1],
+images early ones (`reverie.models.flow_matching.unet`), one u anywhere in each of batch equal parts of [0, 1],
 which takes the scatter of t out of the loss. Where a network shares what it makes of a time, in tables without
 conditions, there are 64 parts in place of one for each of 512 events: that spares a third of the products, and what a
 part of 1/64 adds to the scatter is small beside that of noise and events. The divergence of the model from the events
@@ -46,9 +46,10 @@ from torch import Tensor
 
 from reverie.models.averaged_step import AveragedStep, Descending
 from reverie.models.density_features import NarrowNoise
-from reverie.models.flow_matching.networks import Velocity, VelocitySet
 from reverie.models.flow_matching.path import in_turn, mean_over_batch, path
-from reverie.models.flow_matching.sampling import carried, drawn, first_noise
+from reverie.models.flow_matching.sampling import conditioning_noise, draw_conditioning, solve_ode
+from reverie.models.flow_matching.set_network import VelocitySet
+from reverie.models.flow_matching.velocity import Velocity
 from reverie.models.sets import moments_of_sets, rows_of_sets
 from reverie.objectives.adversarial import weighted_mean
 from reverie.training.monitor import Observation
@@ -142,7 +143,7 @@ def observed(
     step : Steps taken.
     held_out : Rows that it is not trained on. There are as many samples, of large events fewer.
     generator : Source of the noise.
-    n_evaluations, solver : As in `reverie.models.flow_matching.sampling.carried`.
+    n_evaluations, solver : As in `reverie.models.flow_matching.sampling.solve_ode`.
     narrow : As in `FlowMatchingStep`.
     """
     held_out = _given(held_out)
@@ -151,10 +152,10 @@ def observed(
     n = max(1, min(len(x), _MOST_CHECKED // x[0].numel()))
     how = {"n_evaluations": n_evaluations, "solver": solver}
     given = None if condition is None else condition[:n]
-    beside = network.parts_of(given)[2] if isinstance(network, VelocitySet) and given is not None else given
-    given = drawn(network, first_noise(network, n, generator), beside, **how)
+    beside = network.split_given(given)[2] if isinstance(network, VelocitySet) and given is not None else given
+    given = draw_conditioning(network, conditioning_noise(network, n, generator), beside, **how)
     noise = network.noise(n, generator, given)
-    end = carried(network, noise, given, **how)
+    end = solve_ode(network, noise, given, **how)
     generated = compared(network, network.features(end, given).reshape(n, *x.shape[1:]))
     rows = {key: torch.cat([x] * n_points) for key, x in held_out.items()}
     errors = _errors(network, rows, generator, narrow)
@@ -224,9 +225,9 @@ def _errors_of_sets(network: VelocitySet, given: Tensor, generator: torch.Genera
     They are -log p(N | c) where there are conditions, and where there are observables the squared error of their
     velocity. `given` is what the network is given, (batch, P + k + c).
     """
-    mask, observables, condition = network.parts_of(given)
+    mask, observables, condition = network.split_given(given)
     errors = {} if condition is None else {"loss_of_number": -network.log_number(given)}
     if network.observables is not None:
-        rows = {"x": observables, "condition": network.number_and(mask, condition)}
+        rows = {"x": observables, "condition": network.with_number(mask, condition)}
         errors["loss_of_observables"] = _errors(network.observables, rows, generator)
     return errors

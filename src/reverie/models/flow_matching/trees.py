@@ -2,7 +2,7 @@ r"""A velocity field of boosted trees, for small tables.
 
 At each of a few times t_k a boosted regression of scikit-learn learns each coordinate of the field, from the training
 events repeated with fresh noise (Jolicoeur-Martineau, Fatras and Kachman, arXiv:2309.09968). As a network does
-(`reverie.models.flow_matching.networks`), the trees learn what a Gaussian leaves open, with q = t^2 + (1 - t)^2,
+(`reverie.models.flow_matching.velocity`), the trees learn what a Gaussian leaves open, with q = t^2 + (1 - t)^2,
 
     lines      F = sqrt(q) E[dx_t/dt - (2 t - 1) / q x_t | x_t, c],          circles    F = E[dx_t/dt | x_t, c]
 
@@ -34,9 +34,9 @@ from reverie.compile.step import Compiled
 from reverie.core.errors import InputError
 from reverie.core.types import State
 from reverie.models.density_features import Coordinates
-from reverie.models.flow_matching.networks import Velocity
 from reverie.models.flow_matching.path import path
 from reverie.models.flow_matching.training import observed
+from reverie.models.flow_matching.velocity import Velocity
 from reverie.models.training_run import TrainStep
 from reverie.objectives.adversarial import weighted_mean
 from reverie.training.descent import Descent
