@@ -28,6 +28,7 @@ from reverie.data.observables import (
     check_observable,
     ising_energy,
     magnetisation,
+    power_spectrum,
     resolve_observables,
 )
 from reverie.data.schema import Column, Schema
@@ -371,3 +372,16 @@ def test_observables_of_sets_find_their_columns_and_have_finite_gradients():
         torch.testing.assert_close(one.function(torch.tensor(degrees)), expected[one.name])
     with pytest.raises(InputError, match="column 'eta_rel' for the observable 'jet_mass', got x0, x1, x2, mask"):
         resolve_observables("jet_mass", particle_sets(values).schema)
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1e-9, 1.0, 1e9])
+def test_a_power_spectrum_has_no_unit_of_its_own(unit):
+    x = torch.randn(5, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(power_spectrum(unit * x), power_spectrum(x) + 2 * math.log(unit), rtol=1e-9, atol=1e-9)
+    assert power_spectrum(torch.full((1, 8, 8), unit, dtype=torch.float64)).isfinite().all()
+
+
+def test_spins_of_whole_numbers_have_the_energy_of_floating_point_ones():
+    x = torch.randint(2, (5, 4, 4), generator=torch.Generator().manual_seed(0), dtype=torch.int8) * 2 - 1
+    assert torch.equal(ising_energy(x), ising_energy(x.float()))
+    assert torch.equal(magnetisation(x), magnetisation(x.float()))

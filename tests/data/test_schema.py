@@ -10,6 +10,7 @@ from reverie.core.errors import InputError, UnknownNameError
 from reverie.data.dataset import Dataset
 from reverie.data.inference import has_periodic_edges, infer_column, infer_event, infer_schema, is_homogeneous
 from reverie.data.schema import Column, Schema, split_unit
+from reverie.models import GAN
 
 N = 5000
 
@@ -161,7 +162,8 @@ def test_rounded_values_are_no_point_mass():
     ("images", "kind", "lower", "upper", "integral"),
     [
         (np.array([0, 255], np.uint8), "pixel", 0, 255, True),
-        (np.array([0, 40], np.uint8), "pixel", 0, 255, True),
+        (np.array([0, 40], np.uint8), "pixel", 0, 40, True),
+        (np.array([0, 20, 40], np.uint8), "pixel", 0, 255, True),
         (np.array([0, 16], np.uint8), "pixel", 0, 16, True),
         (np.array([0, 1], np.uint8), "pixel", 0, 1, True),
         (np.array([False, True]), "pixel", 0, 1, True),
@@ -396,3 +398,25 @@ def test_the_number_of_a_bin_of_an_angle_is_a_whole_number():
     rng = np.random.default_rng(0)
     data = Dataset({"phi_bin": rng.integers(0, 6, 1000), "phi": rng.uniform(-np.pi, np.pi, 1000)})
     assert [column.kind for column in data.schema.columns] == ["integer", "periodic"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
+def test_counts_and_states_have_no_upper_end_that_chance_drew(dtype):
+    rng = np.random.default_rng(0)
+    for x in (rng.poisson(4, (400, 6, 6)), rng.integers(1, 11, (400, 6, 6)), rng.poisson(180, (400, 6, 6))):
+        is_byte = dtype == np.uint8 and x.max() > 16
+        assert infer_event(x.astype(dtype))["kind"] == ("pixel" if is_byte else "integer")
+
+
+def test_large_numbers_of_single_precision_are_no_counts():
+    x = np.random.default_rng(0).normal(1e8, 1e6, size=(60, 5, 5)).astype(np.float32)
+    assert np.array_equal(x, np.rint(x))
+    assert infer_event(x)["kind"] == "continuous"
+    assert infer_column(x.ravel(), "E", "eV")["kind"] == "continuous"
+
+
+def test_pictures_of_two_shades_keep_them():
+    x = ((np.random.default_rng(0).random((200, 6, 6)) < 0.3) * 255).astype(np.uint8)
+    assert infer_event(x)["levels"] == (0.0, 255.0)
+    samples = GAN(max_steps=3, random_state=0).fit(x).sample(50, random_state=0)
+    assert set(np.unique(samples)) <= {0, 255}

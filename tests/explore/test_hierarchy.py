@@ -175,3 +175,10 @@ def test_what_cannot_be_linked_is_refused_in_words():
         hierarchy(SimpleNamespace(values=x, names=("a", "b"), weights=np.r_[0.0, np.ones(59)]))
     with pytest.raises(InputError, match="n_leaves"):
         hierarchy(x).dendrogram(1)
+
+
+@pytest.mark.parametrize("d", [2, 20, 100])
+def test_points_far_from_each_other_are_no_clusters_of_one_each(d):
+    merges = reference.linkage(np.random.default_rng(0).normal(size=(200, d)), "ward")
+    assert largest_jump(merges[:, 2]) < 20
+    assert largest_jump(np.array([1.0])) == 2

@@ -41,7 +41,7 @@ from reverie.validation.statistics.marginal import (
     marginal_columns,
     wasserstein_1d,
 )
-from reverie.validation.statistics.moments import FEATURES, hotelling, normal_scores
+from reverie.validation.statistics.moments import FEATURES, hotelling, largest_change, normal_scores
 from reverie.validation.statistics.sliced import (
     draw_directions,
     energy_by_slices,
@@ -168,6 +168,7 @@ CASES = {
         lambda z, r, size: polynomial_block_columns(z, r, block_size=size),
         moves=False,
     ),
+    "largest change": _of_features(lambda z, r: largest_change(z, r, "abc")),
     "mean shift, which developers copy": Case(SKELETON["mean_shift_columns"], SKELETON["mean_shift"]),
 }
 

@@ -131,3 +131,14 @@ def test_frozen_lattices_have_no_error():
 def test_other_shapes_are_refused(spins):
     with pytest.raises(InputError):
         lattice_averages(spins, BETA)
+
+
+def test_arrays_of_whole_numbers_are_taken_and_bits_refused():
+    spins = Ising(side=4, beta=0.3).sample(100, random_state=0)
+    assert lattice_averages(spins.numpy().astype("int8"), 0.3) == lattice_averages(spins, 0.3)
+    with pytest.raises(InputError, match="2 x - 1"):
+        lattice_averages((spins + 1) / 2, 0.3)
+
+
+def test_lattices_of_spins_that_are_all_alike_have_no_correlation_length():
+    assert math.isnan(lattice_averages(torch.ones(100, 5, 5), 2.0).correlation_length.value)

@@ -257,3 +257,11 @@ def test_what_cannot_be_is_refused(call):
 def test_an_unknown_sampler_is_answered_with_the_nearest():
     with pytest.raises(InputError, match="wolff"):
         Ising(side=4, beta=0.4).sample(3, sampler="wolf")
+
+
+@pytest.mark.parametrize("beta", [49.0, 51.0, 200.0, 1e5])
+def test_cold_lattices_are_in_one_of_two_states(beta):
+    exact = kaufman(8, beta)
+    assert exact.energy == -2
+    assert exact.specific_heat == pytest.approx(0, abs=1e-30)
+    assert exact.log_z == pytest.approx(128 * beta + math.log(2), rel=1e-12)

@@ -280,3 +280,41 @@ def test_every_p_value_keeps_its_size_in_400_null_runs():
     limit = stats.kstwo.isf(ALPHA, 400) + 1 / 200
     for p in ([r.battery_p for r in results], [r.auc.p_value for r in results]):
         assert stats.kstest(p, stats.uniform().cdf).statistic < limit
+
+
+def _fields(seed: int, n: int) -> np.ndarray:
+    """Return smooth periodic fields (n, 12, 12) of unit width."""
+    noise = np.fft.fft2(np.random.default_rng(seed).normal(size=(n, 12, 12)))
+    f = np.hypot(np.fft.fftfreq(12)[:, None], np.fft.fftfreq(12))
+    x = np.fft.ifft2(noise / (1 + 20 * f**2)).real
+    return x / x.std()
+
+
+QUICK_IMAGES = {"classifiers": "none", "n_permutations": 99, "random_state": 0, "calibrate": False}
+
+
+@pytest.mark.parametrize("fault", ["dead", "shifted", "none"])
+def test_a_fault_of_a_single_pixel_is_seen_wherever_it_is(fault):
+    """Rows of small variance are not among the pixels looked at one by one, and a dead pixel has less of it."""
+    quiet = np.where(np.arange(12) < 3, 0.2, 1.0)[:, None]
+    x, y = quiet * _fields(0, 400), quiet * _fields(1, 400)
+    y[:, 1, 6] = {"dead": 0.0, "shifted": y[:, 1, 6] + 0.2, "none": y[:, 1, 6]}[fault]
+    result = validate(x, y, **QUICK_IMAGES)
+    told = [str(one) for one in result.findings]
+    assert any("pixel[1,6] is constant" in one or "the mean of pixel[1,6] is" in one for one in told) == (
+        fault != "none"
+    )
+    assert "of the 32 features looked at one by one" in result.verdict or fault != "none"
+
+
+def test_an_observable_that_is_constant_up_to_rounding_is_left_out_and_said():
+    x, y = _fields(0, 60), _fields(1, 60)
+    result = validate(x, y, observables={"still": lambda x: x.flatten(1).mean(1) * 1e-20 + 27.6}, **QUICK_IMAGES)
+    assert not result.observables
+    assert any("observable still is constant" in warning for warning in result.warnings)
+
+
+def test_events_of_another_shape_are_refused_with_the_way_to_reshape_them():
+    x = _fields(0, 60)
+    with pytest.raises(InputError, match=r"x\.reshape\(-1, 12, 12\)"):
+        validate(x, x[:, None], **QUICK_IMAGES)

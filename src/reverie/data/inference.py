@@ -15,7 +15,7 @@ Columns of a table, the first rule that applies:
     theta, longitude, ra, ... or the unit is rad or deg; all values lie in [-pi, pi], [0, 2 pi],
     [-180, 180] or [0, 360]; and they span at least 3/4 of the period. A polar angle in [0, pi]
     and a folded difference of azimuths therefore stay unperiodic.
-5.  integer type, or at least 20 floating-point values that are all whole, and not beyond 2^53:
+5.  integer type, or at least 20 floating-point values that are all whole, and not beyond 2^53 (float32: 2^23):
     ``integer``, however few the levels, because counts are ordered. An end is a bound if at least
     0.5 % of the rows (and 3) stand on it, or if it is 0 and no value is negative.
 6.  at most 10 different values that are not whole, in at least 100 rows, each met 10 times on
@@ -42,10 +42,12 @@ Images and lattices (n, height, width) or (n, channel, height, width) are one co
 
 1.  exactly -1 and +1: ``spin``.
 2.  boolean, or whole with 0 and 1 only: ``pixel`` in [0, 1], integral.
-3.  uint8: ``pixel`` in [0, 16] if no value passes 16 (the digits of scikit-learn), else [0, 255].
-4.  other whole numbers: ``pixel`` in [0, 16] if the largest is 8..16, in [0, 255] if it is
-    200..255; otherwise ``integer`` (counts), bounded by 0 if none is negative. So are those of 3 and 4 of which more
-    than 1 % are 0, and half of the others below a tenth of the upper end: pictures are not so dark.
+3.  whole numbers of two values, such as 0 and 255: ``pixel`` with these levels; uint8 beyond 16: ``pixel`` in [0, 255].
+    Others from 0 to 8 ... 16 (the digits of scikit-learn) or 200 ... 255: ``pixel`` up to the largest or up to 255, if
+    the largest has no tail as counts have: at least one number in thousand, and ten, is the largest (or of the six
+    largest below 256), and 0.7 times as many as are the next (or the next six).
+4.  other whole numbers: ``integer`` (counts), bounded by 0 if none is negative. So are those of 3 of which more than
+    1 % are 0, and half of the others below a tenth of the upper end: pictures are not so dark.
 5.  floats in [0, 1] that come within 0.05 of both ends: ``pixel`` in [0, 1]; in [-1, 1] and on
     one of these ends exactly: [-1, 1]; in [0, 255] with the largest above 200: [0, 255]. Unless they are energies
     that were divided by the largest: more than 1 % exact zeros, and half of the others below a tenth of the largest.
@@ -102,6 +104,7 @@ ANGLE_WORDS = frozenset(
     "phi varphi dphi deltaphi azimuth azimuthal azim azi az angle psi theta longitude lon ra heading direction".split()
 )
 _DOMAINS = ((-math.pi, math.pi), (0.0, 2 * math.pi), (-180.0, 180.0), (0.0, 360.0))
+_SATURATED = 0.7  # of the numbers on the shades before the last, by which those on the last belong to pictures
 _SLACK = 1e-3  # of the period: files round pi to 3.14 or 3.142
 _MOST_ROWS = 200_000  # that the rules look at, every k-th of all
 _MOST_CELLS = 2_000_000  # of images
@@ -237,7 +240,7 @@ def infer_column(x: np.ndarray, name: str, unit: str = "", ends: Ends | None = N
         return _SPIN
     if low == 0 and high == 1 and bool(((part == 0) | (part == 1)).all()):
         return {"kind": "categorical", "levels": (0.0, 1.0), "integral": True}
-    whole = whole_type or _is_whole(part)
+    whole = whole_type or (_is_whole(part) and max(-low, high) < _first_whole(part.dtype))
     circle = _circle_of_angle(name, unit, low, high)
     if circle is not None and not (whole and not float(circle[1] - circle[0]).is_integer()):  # the number of a bin
         lower, upper = circle
@@ -261,16 +264,14 @@ def infer_event(values: np.ndarray, ends: Ends | None = None) -> Properties:
     part = _finite(np.asarray(values[:: max(1, -(-len(values) // rows))]).ravel())
     if part.size == 0:
         return {"kind": "continuous"}
-    if ends is None:
-        ends = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
-        ends = ends if all(map(math.isfinite, ends)) else (float(part.min()), float(part.max()))
-    low, high = ends
+    low, high = _ends_of(values, part) if ends is None else ends
     if max(-low, high) > _LARGEST:
         return {"kind": "continuous"}
-    if low == -1 and high == 1 and bool((np.abs(part) == 1).all()):
-        return _SPIN
-    whole = values.dtype.kind in "iu" or _is_whole(part)
-    limits = _range_of_pixels(values.dtype, low, high, whole=whole)
+    whole = values.dtype.kind in "iu" or (_is_whole(part) and max(-low, high) < _first_whole(values.dtype))
+    if whole and (low, high) != (0, 1) and low < high and bool(((part == low) | (part == high)).all()):
+        levels: Properties = {"kind": "pixel", "lower": low, "upper": high, "levels": (low, high), "integral": True}
+        return _SPIN if (low, high) == (-1, 1) else levels
+    limits = _range_of_pixels(values.dtype, part, low, high, whole=whole)
     has_empty = low == 0 and np.mean(part == 0) > 0.01
     is_low = 2 * np.sum((part > 0) & (part < _LOW * (limits[1] if whole and limits else high))) > np.sum(part > 0)
     if has_empty and not whole and (limits is None or is_low):
@@ -283,6 +284,12 @@ def infer_event(values: np.ndarray, ends: Ends | None = None) -> Properties:
     if circle is not None:
         return {"kind": "periodic", "lower": circle[0], "upper": circle[1], "period": circle[1] - circle[0]}
     return {"kind": "continuous"}
+
+
+def _ends_of(values: np.ndarray, part: np.ndarray) -> Ends:
+    """Return the least and the greatest number of all values, or, where they are not finite, of a finite part."""
+    ends = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+    return ends if all(map(math.isfinite, ends)) else (float(part.min()), float(part.max()))
 
 
 def has_periodic_edges(values: object, circle: Ends | None = None) -> bool:
@@ -393,6 +400,11 @@ def _is_whole(x: np.ndarray) -> bool:
     return len(x) >= 20 and bool((x == np.rint(x)).all())
 
 
+def _first_whole(dtype: np.dtype) -> float:
+    """Return the size from which all numbers of a floating-point type are whole, 2^23 of float32: no counts."""
+    return 2.0 ** np.finfo(dtype).nmant if dtype.kind == "f" else math.inf
+
+
 def _lies_on(circle: Ends, low: float, high: float) -> bool:
     slack = _SLACK * (circle[1] - circle[0])
     return circle[0] - slack <= low and high <= circle[1] + slack
@@ -477,7 +489,8 @@ def _lowest(x: np.ndarray, k: int) -> np.ndarray:
     return np.sort(np.partition(x, k)[:k]).astype(np.float64)
 
 
-def _range_of_pixels(dtype: np.dtype, low: float, high: float, *, whole: bool) -> Ends | None:
+def _range_of_pixels(dtype: np.dtype, part: np.ndarray, low: float, high: float, *, whole: bool) -> Ends | None:
+    """Return the ends of a scale of grey on which the numbers `part` are, from `low` to `high`; None of none."""
     if not whole:
         if 0 <= low <= 0.05 and 0.95 <= high <= 1:
             return 0.0, 1.0
@@ -488,6 +501,11 @@ def _range_of_pixels(dtype: np.dtype, low: float, high: float, *, whole: bool) -
         return (0.0, 255.0) if dtype == np.uint8 else None
     if high <= 1:
         return 0.0, 1.0
-    if high <= 16 and (dtype == np.uint8 or high >= 8):
-        return 0.0, 16.0
-    return (0.0, 255.0) if dtype == np.uint8 or 200 <= high <= 255 else None
+    if dtype == np.uint8 and high > 16:
+        return 0.0, 255.0
+    for least, most, end, width in ((8, 16, high, 1), (200, 255, 255.0, 6)):  # hard ends have no tail as counts have
+        last, before = np.count_nonzero(part > high - width), np.count_nonzero(part > high - 2 * width)
+        enough = max(10, 0.001 * len(part), _SATURATED * (before - last))
+        if low == 0 and least <= high <= most and last >= enough:
+            return 0.0, end
+    return None

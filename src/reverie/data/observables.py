@@ -81,12 +81,13 @@ class Form:
 
 def ising_energy(x: Tensor) -> Tensor:
     """Return -(1/N) sum over neighbours s_i s_j (batch,) of lattices (batch, height, width) or with channels before."""
+    x = x if x.is_floating_point() else x.float()
     return -(x * (x.roll(1, -1) + x.roll(1, -2))).flatten(1).mean(1)
 
 
 def magnetisation(x: Tensor) -> Tensor:
     """Return the mean over all sites of x (batch, *event), (batch,)."""
-    return x.flatten(1).mean(1)
+    return (x if x.is_floating_point() else x.float()).flatten(1).mean(1)
 
 
 def abs_magnetisation(x: Tensor) -> Tensor:
@@ -114,7 +115,9 @@ def power_spectrum(x: Tensor) -> Tensor:
     k_y, k_x = torch.fft.fftfreq(height, 1 / height), torch.fft.fftfreq(width, 1 / width)
     ring = torch.hypot(k_y[:, None], k_x).round().long()
     rings = [power[:, ring == k].mean(1) for k in range(1, max(1, min(height, width) // 2) + 1)]
-    return torch.stack(rings, dim=1).clamp_min(1e-12).log()
+    about = torch.finfo(power.dtype)  # what rounding leaves of a ring without power, in any unit
+    least = (about.eps**2 * power.mean((-2, -1))).clamp_min(about.tiny)
+    return torch.maximum(torch.stack(rings, dim=1), least[:, None]).log()
 
 
 SPECTRA: dict[str, Function] = {  # several numbers per event: for validation

@@ -328,9 +328,12 @@ def cut_tree(merges: np.ndarray, n_merges: int) -> np.ndarray:
 
 
 def largest_jump(heights: np.ndarray) -> int:
-    """Return the number of clusters, at least 2, below the largest jump of the sorted heights (m-1,)."""
-    jumps = np.diff(heights, prepend=0.0)
-    return len(heights) + 1 - int(len(jumps) - 1 - jumps[::-1].argmax())
+    """Return the number of clusters, at least 2, below the largest jump between the sorted heights (m-1,) of merges.
+
+    The height of the first merge is no jump: in many dimensions all points are far from each other.
+    """
+    jumps = np.diff(heights)
+    return len(heights) - int(len(jumps) - 1 - jumps[::-1].argmax()) if len(jumps) else 2
 
 
 def cophenetic_correlation(z: np.ndarray, sizes: np.ndarray, merges: np.ndarray) -> float:

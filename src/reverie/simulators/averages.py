@@ -32,10 +32,13 @@ from reverie.core.arguments import NonNegative, checked
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.series import autocorrelation_time, block_length
+from reverie.core.tables import as_array
+from reverie.core.types import ArrayLike
 from reverie.data.observables import ising_energy, magnetisation
 
 __all__ = ["Blocks", "Correlation", "LatticeAverages", "correlation_function", "jackknife", "lattice_averages"]
 
+_ROUNDING = 1e-12  # of S(0), below which S(k) is none
 _FEWEST_BLOCKS = 20  # below, the error of an error exceeds 1 / sqrt(2 * 19) = 16 %
 
 
@@ -53,7 +56,8 @@ class Blocks:
 class LatticeAverages:
     """Averages per site, each with its error; energies in J, lengths in lattice spacings.
 
-    They are e, c, <|m|>, <m^2>, chi, U4 and xi, which is nan where S(k) exceeds S(0), and the blocks behind the errors.
+    They are e, c, <|m|>, <m^2>, chi, U4 and xi, which is nan where S(k) exceeds S(0) or is rounding, as of lattices
+    whose spins are all alike, and the blocks behind the errors.
     """
 
     energy: Measured
@@ -90,12 +94,14 @@ class Correlation:
 
 
 @checked
-def lattice_averages(spins: Tensor, beta: NonNegative) -> LatticeAverages:
-    """Return averages of configurations without field. Raises `InputError` for another shape, or fewer than 4 steps.
+def lattice_averages(spins: ArrayLike, beta: NonNegative) -> LatticeAverages:
+    """Return averages of configurations without field.
+
+    Raises `InputError` for another shape, fewer than 4 steps, or values other than -1 and +1.
 
     Parameters
     ----------
-    spins : (step, side, side) in order, or (step, chain, side, side) as `Chains.x`; of +-1.
+    spins : (step, side, side) in order, or (step, chain, side, side) as `Chains.x`; array or tensor of -1 and +1.
     beta : inverse temperature at which they were drawn, in units of 1/J.
     """
     chains = _as_chains(spins)
@@ -111,7 +117,8 @@ def lattice_averages(spins: Tensor, beta: NonNegative) -> LatticeAverages:
 
     def length(a: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.sqrt(a[..., 3] / a[..., 5] - 1) / (2 * math.sin(math.pi / side))
+            ratio = np.where(a[..., 5] > _ROUNDING * a[..., 3], a[..., 3] / a[..., 5], np.nan)
+            return np.sqrt(ratio - 1) / (2 * math.sin(math.pi / side))
 
     long_wave = _per_configuration(first_mode, chains)
     moments = np.stack([e, e**2, np.abs(m), m**2, m**4, long_wave], axis=-1)
@@ -129,7 +136,7 @@ def lattice_averages(spins: Tensor, beta: NonNegative) -> LatticeAverages:
 
 
 @checked
-def correlation_function(spins: Tensor) -> Correlation:
+def correlation_function(spins: ArrayLike) -> Correlation:
     """Return G(r) with its covariance, for spins as in `lattice_averages`."""
     chains = _as_chains(spins)
     _, blocks = _series_and_blocks(chains)
@@ -161,14 +168,17 @@ def jackknife(statistic: Callable[[np.ndarray], np.ndarray], means: np.ndarray) 
     return Measured(value, math.sqrt((n - 1) * float(without.var())), n)
 
 
-def _as_chains(spins: Tensor) -> Tensor:
+def _as_chains(spins: ArrayLike) -> Tensor:
     """Return (chain, step, side, side)."""
-    x = torch.as_tensor(spins)
+    x = spins if isinstance(spins, Tensor) else torch.as_tensor(np.asarray(as_array(spins, "spins")))
+    x = x if x.is_floating_point() else x.float()
     if x.ndim not in (3, 4) or x.shape[-1] != x.shape[-2] or len(x) < 4:
         raise InputError(
             f"Expected spins (step, side, side) or (step, chain, side, side) with 4 or more steps, "
             f"got shape {tuple(x.shape)}. Give square lattices in their order."
         )
+    if not bool((x.abs() == 1).all()):
+        raise InputError("Expected spins of -1 and +1, got other values. Give 2 x - 1 of bits 0 and 1.")
     return x.unsqueeze(0) if x.ndim == 3 else x.transpose(0, 1)
 
 

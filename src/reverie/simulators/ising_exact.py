@@ -52,6 +52,7 @@ __all__ = [
 Beta: TypeAlias = Annotated[float, Interval(0, 1_000_000)]  # beyond it every lattice is frozen, and squares overflow
 PositiveBeta: TypeAlias = Annotated[float, Interval(0, 1_000_000, ends="right")]
 CRITICAL_BETA = math.log(1 + math.sqrt(2)) / 2
+_FROZEN = 50.0  # beta from which only the ground states count in float64
 _LARGEST_SIDE = 4  # 2^16 states; 2^25 would take minutes
 
 
@@ -122,7 +123,10 @@ def enumerate_ising(side: int, beta: Beta, field: float = 0.0) -> IsingAverages:
 @checked
 def kaufman(side: Annotated[int, Interval(2, 1_000_000)], beta: PositiveBeta) -> TorusAverages:
     """Return exact averages of the side x side torus without field, in float64: ten digits at side 64."""
-    n, sinh, cosh = side * side, math.sinh(2 * beta), math.cosh(2 * beta)
+    n = side * side
+    if beta > _FROZEN:  # the two ground states; all else is below exp(-8 beta)
+        return TorusAverages(2 * n * beta + math.log(2), -2.0, 0.0)
+    sinh, cosh = math.sinh(2 * beta), math.cosh(2 * beta)
     odd = _half_angles(side, beta, np.arange(1, 2 * side, 2))
     even = _half_angles(side, beta, np.arange(2, 2 * side, 2))  # without g_0, which has a sign
     zero = side / 2 * np.array([2 * beta + math.log(math.tanh(beta)), 2 + 2 / sinh, -4 * cosh / sinh**2])  # g_0

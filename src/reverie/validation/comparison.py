@@ -36,6 +36,7 @@ __all__ = ["MAX_FEATURES", "MAX_PIXELS", "Column", "Comparison", "Comparisons", 
 MAX_FEATURES = 128
 MAX_PIXELS = 32  # of images: one pixel by itself says little, and its neighbours the same
 _WEIGHTED_PER_BIN = 100
+_STILL = 1e-12  # of its size, by which an observable has to vary to be more than rounding
 
 Modes: TypeAlias = Callable[[np.ndarray], np.ndarray]  # events (n, d) -> labels (n,)
 
@@ -97,6 +98,7 @@ class Comparison:
     sets : The set of equal rows that each row belongs to, int64 of shape (N,); None where no two rows are equal, and
         for weighted events, whose equal rows are not tested.
     modes : The same as `bins` for the modes of the user, if any were given.
+    cells : All features that vary, scaled, (N, d), where not all of them are looked at one by one; else None.
     """
 
     few: Tensor
@@ -108,6 +110,7 @@ class Comparison:
     broken: Tensor
     sets: Tensor | None
     modes: Bins | None = None
+    cells: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,8 @@ def build_comparisons(
     )
     evaluated = [evaluate_observables(observables, x.events, role) for role, x in roles.items()]
     observed = {name: torch.from_numpy(np.concatenate([part[name] for part in evaluated])) for name in observables}
+    still = [name for name, x in observed.items() if float((x - x[0]).abs().max()) <= _STILL * float(x.abs().max())]
+    observed = {name: x for name, x in observed.items() if name not in still}
     features = _features(samples, values, observed, of_role["calibration"], seed)
     labels = None if modes is None else np.asarray(modes(values))
     if labels is not None and labels.shape != (len(values),):
@@ -220,6 +225,7 @@ def build_comparisons(
             broken=of_rule[rows],
             sets=None if sets is None else sets[rows],
             modes=None if modes_here is None else Bins(torch.empty(int(modes_here.max()) + 1, 0), modes_here),
+            cells=None if features.cells is None else features.cells[rows],
         )
 
     return Comparisons(
@@ -231,7 +237,7 @@ def build_comparisons(
         edges=torch.stack([torch.quantile(single, level, dim=0) for level in (TAIL, 1 - TAIL)]),
         median=median_distance(few[of_role["calibration"]], child_generator(seed, "bandwidth")),
         seed=seed,
-        notes=features.notes,
+        notes=(*features.notes, *(f"The observable {name} is constant; it was left out." for name in still)),
         given=tuple(given),
         inferred=tuple(name for name, _ in inferred),
         labels=samples.labels,
@@ -245,6 +251,7 @@ class _Features(NamedTuple):
     single_names: tuple[str, ...]
     names: tuple[str, ...]
     notes: tuple[str, ...]
+    cells: Tensor | None  # all that vary, where `single` has not all
 
 
 def _features(
@@ -274,10 +281,14 @@ def _features(
     most, keep = MAX_FEATURES if len(samples.event_shape) == 1 else MAX_PIXELS, list(range(len(names)))
     if len(names) > most:
         keep = scaled.var(0).argsort(descending=True, stable=True)[:most].sort().values.tolist()
-        notes.append(f"Tests by feature looked at the {most} of {len(names):,} features with the largest variance.")
+        notes.append(
+            f"Tests by feature looked at the {most} of {len(names):,} features with the largest variance, and one at "
+            "the largest change of a mean or a width among all."
+        )
+    cells = scaled if len(names) > most else None
     scalars = {name: numbers for name, numbers in observed.items() if numbers.shape[1] == 1}
     in_units = [x / max(float(x[of_calibration].numpy().std()), 1e-300) for x in scalars.values()]
     single = torch.cat([scaled[:, keep], *in_units], dim=1)
     for j in [j for j, k in enumerate(keep) if names[k] in samples.labels]:  # codes, which name words
         single[:, j] = torch.from_numpy(values[:, samples.names.index(names[keep[j]])])
-    return _Features(few, few_names, single, (*(names[j] for j in keep), *scalars), names, tuple(notes))
+    return _Features(few, few_names, single, (*(names[j] for j in keep), *scalars), names, tuple(notes), cells)

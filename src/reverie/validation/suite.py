@@ -115,7 +115,7 @@ def validate(
     modes : labels of events (n, d) -> (n,), such as `predict` of clusters found in real events: their occupancy is
         compared.
     classifiers : Names among "boosting", "forest", "mlp", "cnn" and "sets"; "auto" takes boosting, for images also cnn,
-        for sets of particles also sets. () for none.
+        for sets of particles also sets. "none" or () for none.
     correlated : "auto" looks for chains and exchanges blocks of them, "thin" keeps every few rows instead,
         "ignore" takes rows as independent.
     locate : whether to ask where a classifier that tells the samples apart finds its evidence.
@@ -245,6 +245,8 @@ def validate(
 def _learners(classifiers: str | Sequence[str], samples: Samples) -> tuple[str, ...]:
     rows = min(len(samples.reference.values), len(samples.generated.values))
     if samples.chains.block > 1 and rows // samples.chains.block < LEAST_BLOCKS:
+        return ()
+    if classifiers == "none":
         return ()
     if classifiers != "auto":
         chosen = (classifiers,) if isinstance(classifiers, str) else tuple(classifiers)

@@ -351,6 +351,11 @@ def aligned(real: Sample, sample: Sample, what: str, first: str = "real") -> Sam
             f"{sample.values.shape[1]} (event shapes {real.event_shape} and {sample.event_shape}). "
             "Select the same columns in both."
         )
+    if real.event_shape != sample.event_shape:
+        raise InputError(
+            f"Expected {what} events of shape {real.event_shape} as in {first}, got {sample.event_shape}. Reshape "
+            f"them: x.reshape(-1, {', '.join(map(str, real.event_shape))})."
+        )
     if real.names and sample.names and real.names != sample.names:
         order = [sample.names.index(name) for name in real.names]
         return replace(sample, values=sample.values[:, order], names=real.names)

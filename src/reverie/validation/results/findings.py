@@ -5,6 +5,7 @@
     region          k-means bins differ, and a bin after Holm's correction  where events are missing or too many
     shape           KS or Anderson-Darling of a feature                     moved, wider, narrower
     tails           the outer 2 % of a feature                              shares beyond
+    feature         the largest change of a mean or width among all        the feature, by how much
     correlation     the correlation test                                    the pair that changed most
     observable      the mean of an observable                               both means, with errors
     outside         precision                                               share far from all real events
@@ -40,6 +41,7 @@ _KINDS = (  # in the order in which equally strong ones are told
     "region",
     "shape",
     "tails",
+    "feature",
     "correlation",
     "observable",
     "outside",
@@ -118,6 +120,11 @@ def _sentence(kind: str, check: TestResult) -> str:
         return f"{check.feature} differs ({check.name} {check.value:.3g}, chance up to {check.noise_high:.3g}){how}."
     if kind == "tails":
         return f"Tails of {check.feature}: {check.detail}."
+    if kind == "feature":
+        return (
+            f"Among all features {check.detail} (a change of {check.value:.2g} standard deviations, by chance up to "
+            f"{check.noise_high:.2g})."
+        )
     if kind == "correlation":
         return f"Correlations changed, most of all the {check.detail}."
     if kind not in ("outside", "variety", "coverage"):

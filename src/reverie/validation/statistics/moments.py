@@ -21,11 +21,15 @@ only.
 For normal laws of one covariance D^2 is all that the likelihood-ratio test sees:
 `reverie.validation.power.events_needed` reads off it how many events that test needs.
 
+Of very many features, such as pixels, only some can be looked at one by one. What one of the others does shows in the
+largest change of a mean or a width among all (`largest_change`).
+
 Frechet distance and correlations are functions of first and second moments, which are sums over rows of 1, z_i and
 z_i z_j: those of all relabellings, jackknife columns and subsets are one matrix product, in blocks of rows.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -41,6 +45,7 @@ __all__ = [
     "column_distances",
     "hotelling",
     "hotelling_columns",
+    "largest_change",
     "labelled_moments",
     "moment_sums",
     "normal_scores",
@@ -51,6 +56,8 @@ __all__ = [
 MOST = 300
 _LEAST_ROWS = 10  # for each of the features beyond the means
 _CUT = 1e-8
+_STILL = 1e-6  # width over the real one, up to which a feature counts as constant
+_COLUMNS = 256  # whose changes are held at once
 _NUMBERS = 4_000_000  # held at once in a block of moments, 32 MB
 
 Pair: TypeAlias = tuple[Tensor, Tensor]  # of x and of y
@@ -92,6 +99,47 @@ def hotelling_columns(z: Tensor, relabel: Relabellings) -> list[tuple[str, Compu
     if d == 1:
         tried = tried[:2]  # there are no correlations
     return [(name, *hotelling(FEATURES[name](scores), relabel)) for name in tried]
+
+
+def largest_change(z: Tensor, relabel: Relabellings, names: Sequence[str]) -> Computed:
+    """Return the largest change of a mean or a width among the columns of pooled z (N, d), under every labelling.
+
+    The features f are z and (z - mean)^2, and a change is that of their mean, in standard deviations of f.
+    """
+    w, most = relabel.row_weights, np.zeros(relabel.labels.shape[1])
+    strongest = z.new_zeros(len(z)), 0, False
+    for start in range(0, z.shape[1], _COLUMNS):
+        part = z[:, start : start + _COLUMNS].double()
+        part = part - (w @ part) / w.sum()
+        f = torch.cat([part, part.square()], dim=1)
+        f = f - (w @ f) / w.sum()
+        f = f / ((w @ f.square()) / w.sum()).sqrt().clamp(min=1e-300)
+        changes = np.abs(row_sums(len(f), f.__getitem__, relabel.contrasts).numpy()) * relabel.unit
+        j = int(changes[:, 0].argmax())
+        if changes[j, 0] > most[0]:
+            strongest = f[:, j], start + j % part.shape[1], j >= part.shape[1]
+        most = np.maximum(most, changes.max(axis=0))
+    f, column, is_width = strongest
+    left_out = row_sums(len(f), lambda rows: f[rows, None], relabel.jackknife)[0].numpy() * relabel.unit
+    change = _change_of(z[:, column].double(), relabel, names[column], is_width=is_width)
+    return Computed(most, jackknife_error(left_out), detail=change)
+
+
+def _change_of(x: Tensor, relabel: Relabellings, name: str, *, is_width: bool) -> str:
+    """Return what the mean or the width of pooled x (N,) does from the first sample to the second, in words."""
+    w, of_x = relabel.row_weights, relabel.labels[:, 0]
+    means = [float(w[side] @ x[side] / w[side].sum()) for side in (of_x, ~of_x)]
+    squares = [
+        float(w[side] @ (x[side] - mean).square() / w[side].sum())
+        for side, mean in zip((of_x, ~of_x), means, strict=True)
+    ]
+    widths = [math.sqrt(max(square, 0.0)) for square in squares]
+    unit = widths[0] or widths[1] or 1.0
+    if is_width:
+        ratio = widths[1] / unit
+        return f"the width of {name} is {ratio:.2g} times the real one" if ratio > _STILL else f"{name} is constant"
+    moved = (means[1] - means[0]) / unit
+    return f"the mean of {name} is {abs(moved):.2g} of its widths {'higher' if moved > 0 else 'lower'}"
 
 
 def column_distances(z: Tensor, relabel: Relabellings) -> list[tuple[float, int]]:

@@ -41,7 +41,7 @@ from reverie.validation.statistics.correlations import correlation_columns
 from reverie.validation.statistics.frechet import frechet_columns
 from reverie.validation.statistics.likelihood_ratio import likelihood_ratio_columns
 from reverie.validation.statistics.marginal import change_of_shape, change_of_shares, marginal_columns, tail_columns
-from reverie.validation.statistics.moments import hotelling_columns
+from reverie.validation.statistics.moments import hotelling_columns, largest_change
 from reverie.validation.statistics.neighbours import label_share, neighbour_graph
 from reverie.validation.statistics.observables import mean_columns
 from reverie.validation.statistics.occupancy import Bins, bin_statistic
@@ -174,6 +174,10 @@ def _moments(shared: Comparisons, c: Comparison) -> Groups:
     return {name: [column(name, one, detail=f"strongest in the {words}", extra=dof) for words, one, dof in sets]}
 
 
+def _largest_change(shared: Comparisons, c: Comparison) -> Groups:
+    return {} if c.cells is None else _alone("largest change", largest_change(c.cells, c.relabel, shared.names))
+
+
 def _correlations(shared: Comparisons, c: Comparison) -> Groups:
     change = correlation_columns(c.few, c.relabel, names=shared.few_names, sides=("real", "generated"))
     return _alone("correlation difference", change)
@@ -288,6 +292,12 @@ STATISTICS: tuple[Statistic, ...] = (
               "westfall1993", "distance", "tails"),
         Check("shares", "Chi-squared of the numbers of events with each word of one column; their order does not "
               "matter.", "pearson1900", finding="shape"),
+    )),
+    Statistic("all features", _largest_change,
+              lambda w: 0.0 if w.comparison.cells is None else 2 * w.products * w.comparison.cells.shape[1], (
+        Check("largest change", "Largest change of a mean or a squared width among all features, every pixel of "
+              "images, in standard deviations; of many features only some are looked at in shape.",
+              "westfall1993", "none", "feature"),
     )),
     Statistic("moments", _moments, lambda w: w.products * w.k**2, (
         Check("Hotelling T²", "Squared Mahalanobis distance of means, widths and correlations of normal scores; blind "
