@@ -15,9 +15,9 @@ from reverie import Flow, FlowMatching
 from reverie.core.errors import InputError
 from reverie.data.transforms import Chain, Dequantise, Standardise
 from reverie.models import load_model, save_model
-from reverie.models.density_features import Coordinates, NarrowNoise, narrow_noise
+from reverie.models.density_features import Coordinates, NarrowNoise, narrow_noise, wrapped
 from reverie.models.flow_matching.likelihood import log_prob
-from reverie.models.flow_matching.path import gaussian_velocity, mean_over_batch, path, wrapped
+from reverie.models.flow_matching.path import gaussian_velocity, mean_over_batch, path
 from reverie.models.flow_matching.perceptron import VelocityMLP
 from reverie.models.flow_matching.sampling import SOLVERS, solve_ode, solve_sde
 from reverie.models.flow_matching.training import FlowMatchingStep, _errors, observed

@@ -8,7 +8,7 @@ of the real ones, or None: terms of a real sample are weighted, the others are n
 
 from torch import Tensor
 
-from reverie.objectives.adversarial import Objective, check_logits, weighted_mean
+from reverie.objectives.adversarial import Objective, check_logits, batch_mean
 
 __all__ = ["LEAST_SQUARES", "least_squares_discriminator", "least_squares_generator"]
 
@@ -16,7 +16,7 @@ __all__ = ["LEAST_SQUARES", "least_squares_discriminator", "least_squares_genera
 def least_squares_discriminator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return 1/2 E (a_r - 1)^2 + 1/2 E a_f^2 (Mao et al., arXiv:1611.04076, eq. 9)."""
     check_logits(real, fake, weight)
-    return 0.5 * weighted_mean((real - 1).square(), weight) + 0.5 * fake.square().mean()
+    return 0.5 * batch_mean((real - 1).square(), weight) + 0.5 * fake.square().mean()
 
 
 def least_squares_generator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:

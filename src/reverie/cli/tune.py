@@ -68,5 +68,8 @@ _TEXTS = {
     "seed": "Root of all randomness: splits, proposals, weights, noise, batches.",
     "checkpoint_every": "Kept in best.yaml: time between two kept states of a run.",
     "n_samples": "Kept in best.yaml: how many samples a run draws.",
+    "no_validate": "Kept in best.yaml: leave out the verdict of a run.",
+    "note": "Kept in best.yaml: a remark for the report of a run.",
+    "selection": "Kept in best.yaml: part of the held-out rows of a run that chooses, not judges.",
     "samples_format": "Kept in best.yaml: file format of the samples of a run.",
 }

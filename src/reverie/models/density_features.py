@@ -64,6 +64,7 @@ __all__ = [
     "narrow_noise",
     "repeated_values",
     "without_density",
+    "wrapped",
 ]
 
 _MOST_VALUES = 4096  # of an event
@@ -431,3 +432,8 @@ def circles_of(transform: Transform) -> list[tuple[int, int]]:
             "Expected features with a density, got one-hot categories. Use preprocessing='auto', or Dequantise."
         )
     return [(cosine, sine) for cosine, sine in feature_groups(kinds, groups, "circle")]
+
+
+def wrapped(angle: Tensor) -> Tensor:
+    """Return angles in [-pi, pi)."""
+    return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi

@@ -64,7 +64,7 @@ __all__ = [
     "relativistic_generator",
     "wasserstein_discriminator",
     "wasserstein_generator",
-    "weighted_mean",
+    "batch_mean",
 ]
 
 Loss: TypeAlias = Callable[..., Tensor]  # (real logits, fake logits, weight (batch,) or None) -> scalar
@@ -74,7 +74,7 @@ Scale: TypeAlias = Literal["log_odds", "relative", "probability", "sign"]
 def minimax_discriminator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return -V(D, G) estimated from logits: the loss of the minimax and the non-saturating discriminator."""
     check_logits(real, fake, weight)
-    return weighted_mean(softplus(-real), weight) + softplus(fake).mean()
+    return batch_mean(softplus(-real), weight) + softplus(fake).mean()
 
 
 def minimax_generator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -92,7 +92,7 @@ def non_saturating_generator(real: Tensor, fake: Tensor, weight: Tensor | None =
 def least_squares_discriminator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return half the squared distance of real logits from 1 and of generated ones from 0."""
     check_logits(real, fake, weight)
-    return 0.5 * weighted_mean((real - 1).square(), weight) + 0.5 * fake.square().mean()
+    return 0.5 * batch_mean((real - 1).square(), weight) + 0.5 * fake.square().mean()
 
 
 def least_squares_generator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -107,13 +107,13 @@ def hinge_discriminator(real: Tensor, fake: Tensor, weight: Tensor | None = None
     Its generator minimises `wasserstein_generator`.
     """
     check_logits(real, fake, weight)
-    return weighted_mean(relu(1 - real), weight) + relu(1 + fake).mean()
+    return batch_mean(relu(1 - real), weight) + relu(1 + fake).mean()
 
 
 def wasserstein_discriminator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return minus the critic's estimate of the Wasserstein-1 distance (times its Lipschitz constant)."""
     check_logits(real, fake, weight)
-    return fake.mean() - weighted_mean(real, weight)
+    return fake.mean() - batch_mean(real, weight)
 
 
 def wasserstein_generator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -125,13 +125,13 @@ def wasserstein_generator(real: Tensor, fake: Tensor, weight: Tensor | None = No
 def relativistic_discriminator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return the pairing loss: each real sample should score above the generated one beside it."""
     check_logits(real, fake, weight)
-    return weighted_mean(softplus(fake - real), weight)
+    return batch_mean(softplus(fake - real), weight)
 
 
 def relativistic_generator(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return the pairing loss with the roles exchanged; its gradient also depends on the real logits."""
     check_logits(real, fake, weight)
-    return weighted_mean(softplus(real - fake), weight)
+    return batch_mean(softplus(real - fake), weight)
 
 
 @dataclass(frozen=True)
@@ -218,10 +218,10 @@ def equilibrium_outputs(
     """
     check_logits(real, fake, weight)
     if scale == "relative":
-        centre = (weighted_mean(real, weight) + fake.mean()) / 2
+        centre = (batch_mean(real, weight) + fake.mean()) / 2
         real, fake = real - centre, fake - centre
     reading = check_choice("scale", scale, _READINGS)
-    return weighted_mean(reading(real), weight), reading(fake).mean()
+    return batch_mean(reading(real), weight), reading(fake).mean()
 
 
 _READINGS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -232,8 +232,11 @@ _READINGS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def weighted_mean(terms: Tensor, weight: Tensor | None) -> Tensor:
-    """Return the plain mean of w_i terms_i; the weights (batch,) hold for all axes of a sample."""
+def batch_mean(terms: Tensor, weight: Tensor | None) -> Tensor:
+    """Return the mean of w_i terms_i over a batch, not divided by the sum of the weights, which are one on average.
+
+    The weights (batch,) hold for all axes of a sample. Divided by their sum in a batch the gradient would have a bias.
+    """
     if weight is None:
         return terms.mean()
     return (weight.reshape(-1, *[1] * (terms.ndim - 1)) * terms).mean()

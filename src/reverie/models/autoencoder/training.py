@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie.models.averaged_step import AveragedStep, Descending
-from reverie.objectives.adversarial import weighted_mean
+from reverie.objectives.adversarial import batch_mean
 from reverie.objectives.reconstruction import kl_sparsity, l1_sparsity, squared_error
 from reverie.training.monitor import Observation
 
@@ -48,7 +48,7 @@ class ReconstructionStep(AveragedStep[nn.ModuleDict]):
         error = squared_error(x.flatten(1), self.network["decoder"](code))
         penalty = l1_sparsity(code) if self.target is None else kl_sparsity(code, target=self.target).expand(len(x))
         losses = error + self.weight * penalty if self.weight else error
-        return weighted_mean(losses, batch.get("weight")), {"reconstruction": error.detach().mean()}
+        return batch_mean(losses, batch.get("weight")), {"reconstruction": error.detach().mean()}
 
     def networks(self) -> Mapping[str, nn.Module]:
         """Return both networks."""

@@ -36,7 +36,7 @@ from reverie.models.averaged_step import AveragedStep
 from reverie.models.ebm.likelihood import energy_gap, energy_log_z, signs_of_overfitting
 from reverie.models.ebm.sampling import LARGE, Jumps
 from reverie.networks.features import Whitening
-from reverie.objectives.adversarial import weighted_mean
+from reverie.objectives.adversarial import batch_mean
 from reverie.objectives.score_matching import denoising_loss
 from reverie.training.monitor import Observation
 
@@ -103,10 +103,10 @@ def contrastive_loss(
     """
     of_all = energy(torch.cat([x, chains.detach()]))
     e, below = of_all[: len(x)], of_all[len(x) :]
-    positive, negative = weighted_mean(e, weight), below.mean()
+    positive, negative = batch_mean(e, weight), below.mean()
     loss = positive - negative
     if penalty > 0:
-        loss = loss + penalty * (weighted_mean(e.square(), weight) + below.square().mean())
+        loss = loss + penalty * (batch_mean(e.square(), weight) + below.square().mean())
     return loss, positive, negative
 
 
@@ -162,7 +162,7 @@ class EnergyStep(AveragedStep[nn.Module]):
         loss, positive, negative = contrastive_loss(self.network, x, state.x, penalty=penalty, weight=weight)
         if settings.method == "score_matching":
             noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-            loss = weighted_mean(denoising_loss(self.network, x, noise, settings.sigma), weight)
+            loss = batch_mean(denoising_loss(self.network, x, noise, settings.sigma), weight)
         scalars = {"acceptance": accepted, "jumps": jumped, "step_size": self.log_eta.exp()}
         return loss, scalars | {"positive_phase": positive.detach(), "negative_phase": negative.detach()}
 

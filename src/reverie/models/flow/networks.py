@@ -37,7 +37,7 @@ from torch.distributions import Transform, constraints
 
 from reverie.core.checks import check_choice
 from reverie.core.errors import MissingDependencyError
-from reverie.models.density_features import Coordinates
+from reverie.models.density_features import Coordinates, wrapped
 from reverie.models.flow.sampling import LEAST_SLOPE, Stages, solve, spline_inverse, stages_of
 
 __all__ = ["FlowNetwork", "KINDS", "Rotation", "inverse_holds", "need_zuko"]
@@ -270,15 +270,11 @@ class Rotation(Transform):
         self.shift = shift
 
     def _call(self, x: Tensor) -> Tensor:
-        return _wrapped(x + self.shift)
+        return wrapped(x + self.shift)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        return _wrapped(y - self.shift)
+        return wrapped(y - self.shift)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """Return zeros of the shape of x."""
         return torch.zeros_like(x)
-
-
-def _wrapped(angle: Tensor) -> Tensor:
-    return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reverie.models.averaged_step import AveragedStep
 from reverie.models.flow.networks import FlowNetwork
-from reverie.objectives.adversarial import weighted_mean
+from reverie.objectives.adversarial import batch_mean
 from reverie.training.monitor import Observation
 
 __all__ = ["FlowStep"]
@@ -24,7 +24,7 @@ class FlowStep(AveragedStep[FlowNetwork]):
 
     def loss(self, batch: Rows, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the mean of -log q over a batch."""
-        return weighted_mean(_minus_log_prob(self.network, batch), batch.get("weight")), {}
+        return batch_mean(_minus_log_prob(self.network, batch), batch.get("weight")), {}
 
     def networks(self) -> dict[str, FlowNetwork]:
         """Return the averaged network."""

@@ -48,7 +48,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["gaussian_velocity", "in_turn", "late", "mean_over_batch", "path", "wrapped"]
+from reverie.models.density_features import wrapped
+
+__all__ = ["gaussian_velocity", "in_turn", "late", "mean_over_batch", "path"]
 
 _MOST_EVENTS = 512  # that a path may lead to
 _ROUNDING = 1e-4  # share of its reach by which its own event may be out of it
@@ -70,11 +72,6 @@ def in_turn(rows: Tensor, n: int) -> Tensor:
     """Return (n, c): the `rows` (k, c) again and again, where k divides n; one row, which fits any n, as it is."""
     k = rows.shape[0]  # `len` would fix the size of a batch that is exported as free
     return rows if k in (1, n) else rows.repeat(n // k, 1)
-
-
-def wrapped(angle: Tensor) -> Tensor:
-    """Return angles in [-pi, pi)."""
-    return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
 
 
 def path(x0: Tensor, x1: Tensor, t: Tensor, n_lines: int, std: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -51,7 +51,7 @@ from reverie.models.flow_matching.sampling import conditioning_noise, draw_condi
 from reverie.models.flow_matching.set_network import VelocitySet
 from reverie.models.flow_matching.velocity import Velocity
 from reverie.models.sets import moments_of_sets, rows_of_sets
-from reverie.objectives.adversarial import weighted_mean
+from reverie.objectives.adversarial import batch_mean
 from reverie.training.monitor import Observation
 
 __all__ = ["FlowMatchingStep", "observed"]
@@ -108,10 +108,10 @@ class FlowMatchingStep(AveragedStep[Velocity]):
             "n_times": _TIMES if is_table and len(batch["x"]) % _TIMES == 0 else None,
             "over_batch": is_table and narrow is None and "weight" not in batch,
         }
-        loss, terms = weighted_mean(_errors(network, batch, generator, narrow, **how), batch.get("weight")), {}
+        loss, terms = batch_mean(_errors(network, batch, generator, narrow, **how), batch.get("weight")), {}
         if isinstance(network, VelocitySet):
             errors = _errors_of_sets(network, batch["condition"], generator)
-            terms = {name: weighted_mean(error, batch.get("weight")) for name, error in errors.items()}
+            terms = {name: batch_mean(error, batch.get("weight")) for name, error in errors.items()}
         return loss + sum(terms.values()), {name: term.detach() for name, term in terms.items()}
 
     def networks(self) -> dict[str, Velocity]:

@@ -38,7 +38,7 @@ from reverie.models.flow_matching.path import path
 from reverie.models.flow_matching.training import observed
 from reverie.models.flow_matching.velocity import Velocity
 from reverie.models.training_run import TrainStep
-from reverie.objectives.adversarial import weighted_mean
+from reverie.objectives.adversarial import batch_mean
 from reverie.training.descent import Descent
 from reverie.training.monitor import Observation
 
@@ -224,7 +224,7 @@ class TreeStep(TrainStep):
         network.fit(k, network.inputs(scaled, condition), target, weight)
         some = slice(0, _CHECKED)
         error = (network(x[some], t, None if condition is None else condition[some]) - d[some]).nan_to_num(0.0).square()
-        return {"loss": weighted_mean(error.mean(1), None if weight is None else weight[some])}
+        return {"loss": batch_mean(error.mean(1), None if weight is None else weight[some])}
 
     def observe(self, held_out: Rows, train: Rows, generator: torch.Generator) -> Observation:
         """Return samples and the loss on the held-out rows, as of a network."""

@@ -53,7 +53,7 @@ from reverie.models.gan.augmentation import Kind, adapted, augmented, overfittin
 from reverie.models.gan.networks import Generator, draw_noise
 from reverie.models.sets import moments_of_sets, rows_of_sets
 from reverie.models.training_run import TrainStep, take_weights
-from reverie.objectives.adversarial import Objective, equilibrium_outputs, minimax_discriminator, weighted_mean
+from reverie.objectives.adversarial import Objective, batch_mean, equilibrium_outputs, minimax_discriminator
 from reverie.objectives.penalties import PENALTIES, between, squared_gradient_norm
 from reverie.training.descent import Descent, ema_decay, ema_update
 from reverie.training.monitor import Check, Discriminated, Observation
@@ -243,7 +243,7 @@ class AdversarialStep(TrainStep):
                     weight.clamp_(-self.objective.clip, self.objective.clip)
             answers = equilibrium_outputs(a_real, a_fake, scale=self.objective.scale, weight=real.get("weight"))
             if self.objective.discriminator is minimax_discriminator:  # its loss is minus the sum of the two terms
-                scalars["log_d_real"] = weighted_mean(logsigmoid(a_real), real.get("weight"))
+                scalars["log_d_real"] = batch_mean(logsigmoid(a_real), real.get("weight"))
                 scalars["log_not_d_fake"] = -scalars["d_loss"] - scalars["log_d_real"]
         scalars["d_real"], scalars["d_fake"] = answers
         return scalars
@@ -266,7 +266,7 @@ class AdversarialStep(TrainStep):
         law = self.G.multiplicity
         if law is not None and law.network is not None:
             mask, condition = real["condition"].tensor_split([s.n_places], dim=1)
-            total = total - weighted_mean(law.log_prob(mask, condition), real.get("weight"))
+            total = total - batch_mean(law.log_prob(mask, condition), real.get("weight"))
         self.g_descent.along(total * s.n_replicas, rate)
         return loss.detach()
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from reverie.core import statistics
 from reverie.models.averaged_step import AveragedStep, Descending
 from reverie.models.vae.networks import VariationalNetwork, bits_of
-from reverie.objectives.adversarial import weighted_mean
+from reverie.objectives.adversarial import batch_mean
 from reverie.objectives.variational import active_units, elbo, iwae_bound
 from reverie.training.monitor import Observation
 
@@ -52,7 +52,7 @@ class VariationalStep(AveragedStep[VariationalNetwork]):
         x = bits_of(batch["x"], generator) if self.draws_bits else batch["x"]
         bound, parts = self._bound(self.network, x, batch.get("condition"), generator)
         scalars = {name: value.detach().mean() for name, value in parts.items()}
-        return -weighted_mean(bound, batch.get("weight")), scalars
+        return -batch_mean(bound, batch.get("weight")), scalars
 
     def networks(self) -> dict[str, VariationalNetwork]:
         """Return the averaged network."""

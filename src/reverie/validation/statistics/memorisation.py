@@ -45,7 +45,6 @@ from torch import Tensor
 from reverie.core.arguments import Count, Level, NonNegative, Whole, checked
 from reverie.core.checks import check_table
 from reverie.core.errors import InputError
-from reverie.core.measured import Measured
 from reverie.core.proportions import clopper_pearson, percent
 from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.statistics import TREE_DIMENSIONS
@@ -177,11 +176,6 @@ class MemorisationResult(Exchange):
         """Fisher's exact test, one-sided: small if the rate of duplicates is higher in generated than held-out."""
         both, everything = self.duplicates + self.duplicates_holdout, self.n_generated + self.n_holdout
         return float(hypergeom.sf(self.duplicates - 1, everything, both, self.n_generated))
-
-    @property
-    def measured_share(self) -> Measured:
-        """Share of generated events nearest to a training event, with error."""
-        return Measured(self.share, self.share_error, self.n_generated)
 
     @property
     def verdict(self) -> str:
