@@ -59,7 +59,7 @@ def test_the_page_has_the_rows_of_the_table():
             row = learning_rate_of(optimizer, objective, images=False)
             assert (float(rate), tuple(map(float, betas.split(",")))) == (row.learning_rate, row.betas)
             assert (float(discriminator) if discriminator.strip() else None) == row.discriminator
-    assert len(rows) == 6
+    assert len(rows) == 7
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,19 @@ from reverie.models.clusters import MOST_CLUSTERS, Clusters, number_of_clusters
 from reverie.models.completion import completion_features, given_values, observed_places, wrapped_completions
 from reverie.models.gan.augmentation import LARGEST
 from reverie.models.gan.completion import Search, completed
+from reverie.models.gan.defaults import (
+    SET_NOISE,
+    Task,
+    activations,
+    adversarial_settings,
+    augments_by_default,
+    batch_rows,
+    widths,
+)
 from reverie.models.gan.kinematic_fit import KinematicFit
 from reverie.models.gan.networks import Generator, head_of
 from reverie.models.gan.rejection import RejectionClassifier, fit_rejection
 from reverie.models.gan.sampling import Drawing
-from reverie.models.gan.settings import learning_rate_of
 from reverie.models.gan.training import AdversarialSettings, AdversarialStep, Rows
 from reverie.models.multiplicity import MultiplicityLaw
 from reverie.models.observables import ObservedFeatures
@@ -43,7 +51,7 @@ from reverie.models.one_pass import Inverse, OnePass
 from reverie.models.options import estimator, options_of
 from reverie.models.preprocessing import Observables, Preprocessing, is_periodic_lattice
 from reverie.models.sets import moments_of_sets, rows_of_sets
-from reverie.models.training_run import FEW_EVENTS, TrainingOptions, held_out_size
+from reverie.models.training_run import TrainingOptions, held_out_size
 from reverie.networks.build import (
     NETWORK_WORKS,
     build_discriminator,
@@ -54,7 +62,6 @@ from reverie.networks.build import (
 from reverie.networks.energies import SMOOTH
 from reverie.networks.features import Whitening
 from reverie.networks.init import initialise, initialised
-from reverie.networks.lattices import lattice_noise
 from reverie.networks.mlp import is_widths
 from reverie.networks.normalisation import normalise_spectrum
 from reverie.networks.replicas import Stacked
@@ -74,19 +81,6 @@ _EDITION, _FORMER = 4, 3
 _FAKES_PER_EVENT, _FEWEST_FAKES, _MOST_FAKES = 16, 20_000, 200_000  # that rejection sampling learns from
 _MOST_REJECTION_STEPS = 4000
 _PERCEPTRONS, _SMOOTH = {"mlp", "residual"}, {"continuous", "periodic", "bounded"}  # what a kinematic fit is for
-_FEATURES_OF_GAMMA = 8  # up to these gamma stays as it is: six columns, two of them angles, were tuned on
-_TABLE_BATCH, _IMAGE_BATCH, _SET_BATCH = 256, 64, 128
-_AUGMENTED_ROWS = {True: FEW_EVENTS, False: 10_000}  # training rows of a table, or images, below which "auto" augments
-_SET_NOISE, _SET_GAMMA = 8, 0.1  # numbers of the noise, of a set and of each particle; gamma of R1 and R2
-_HOLD, _SET_HOLD = 0.5, 0.25  # share of the run at the full rate; in half of it the masses of jets got worse again
-_SET_SPIKE = 2.0  # most that a gradient of theirs may be longer than usual: single ones threw the players off
-_SET_EPS = 1e-5  # epsilon of Adam for theirs: at 1e-8 full steps follow the noise of a flat discriminator
-_IMAGE_GAMMA, _IMAGE_PENALTY_EVERY = 0.3, 8  # of convolutional pairs; chosen on training digits with labels
-_LATTICE_NOISE, _LATTICE_GAMMA = 4, 1.0  # chosen on Ising spins at T = 1.8 and 3, and an XY model at T = 1.2
-_SITES_PER_BATCH, _FEWEST_LATTICES = 4096, 16
-_MOST_NOISE, _LEAST_NOISE = 128, 16
-_MOST_WIDENED = 32  # features; of more every perceptron has wider layers
-_WIDE = (256, 256, 256)  # perceptrons of tables of more than 8 features; chosen on one of 29 (`docs/theory/gan.md`)
 
 
 @estimator
@@ -353,11 +347,11 @@ class GAN(GenerativeModel):
 
     def _training_options(self, x: Tensor | LazyRows) -> TrainingOptions:
         """Return the options of a run whose steps take `n_critic` batches of `batch_size` rows."""
-        n_critic, n_features = self._objective().n_critic if self.n_critic is None else self.n_critic, x[0].numel()
+        n_critic = self._objective().n_critic if self.n_critic is None else self.n_critic
         n_held_out = held_out_size(len(x), self.validation_fraction)
         n_rows, is_checked = len(x) - n_held_out, n_held_out > 0 and self.n_checks > 0
-        self._augmentation = self.augmentation
-        if self.preprocessing_.schema.is_set:
+        self._augmentation, task = self.augmentation, self._task
+        if task.is_set:
             if self.augmentation not in ("auto", "none", 0):
                 raise InputError(
                     f"Expected no augmentation for sets of particles, got {self.augmentation!r}. Leave it at 'auto', "
@@ -365,23 +359,14 @@ class GAN(GenerativeModel):
                 )
             self._augmentation = "none"
         elif self.augmentation == "auto":
-            is_small = n_rows < _AUGMENTED_ROWS[self.preprocessing_.schema.is_table]
-            is_wanted = is_small and is_checked and self._network_name(self.discriminator) != "lattice"
-            self._augmentation = "adaptive" if is_wanted else "none"
+            self._augmentation = "adaptive" if is_checked and augments_by_default(task, n_rows) else "none"
         elif self.augmentation == "adaptive" and not is_checked:
             raise InputError(
                 "Expected held-out events for augmentation='adaptive', which asks at checks what the discriminator "
                 f"says of them, got {n_held_out} of {len(x)} events and {self.n_checks} checks. Give more events, "
                 "leave validation_fraction and n_checks at their defaults, or give a probability: augmentation=0.4."
             )
-        if self.batch_size == "auto":
-            wanted = _TABLE_BATCH if n_features <= _TABLE_BATCH else _IMAGE_BATCH
-            if self._network_name(self.discriminator) == "lattice":  # which learns from each site
-                wanted = min(_IMAGE_BATCH, max(_FEWEST_LATTICES, _SITES_PER_BATCH // math.prod(x.shape[-2:])))
-            wanted = _SET_BATCH if self.preprocessing_.schema.is_set else wanted
-            size = min(wanted, max(1, n_rows // n_critic)) * min(n_critic, n_rows)
-        else:
-            size = int(self.batch_size) * n_critic
+        size = batch_rows(task, n_rows, n_critic) if self.batch_size == "auto" else int(self.batch_size) * n_critic
         if size > n_rows:
             raise InputError(
                 f"Expected batch_size of at most the {n_rows} training rows, got {size}. "
@@ -392,67 +377,28 @@ class GAN(GenerativeModel):
     def _objective(self) -> Objective:
         return check_choice("objective", self.objective, OBJECTIVES)
 
-    def _settings(self) -> AdversarialSettings:
-        """Return the numbers of the step on features of the fitted shape: what is left open is resolved here."""
-        shape, objective = tuple(self.preprocessing_.transform.output_shape), self._objective()
-        n_features, judge = math.prod(shape), self._network_name(self.discriminator)
+    @property
+    def _task(self) -> Task:
+        """What is known of events and networks when open options are resolved."""
         schema = self.preprocessing_.schema
-        default = learning_rate_of(self.optimizer, self.objective, images=judge == "dcgan")
-        rate, d_rate = self.learning_rate, self.discriminator_learning_rate
-        if rate is None:
-            rate, d_rate = default.learning_rate, default.discriminator if d_rate is None else d_rate
-        penalty = objective.penalty if self.penalty == "auto" else self.penalty
-        weight = self.penalty_weight
-        if weight is None and penalty in ("r1", "r2", "r1_r2"):
-            # gamma grows with the features of a table, between which |grad D|^2 is shared out; neighbouring pixels say
-            # the same, so that their number means little
-            of_table = OBJECTIVES["relativistic"].penalty_weight * max(1.0, n_features / _FEATURES_OF_GAMMA)
-            weight = {"dcgan": _IMAGE_GAMMA, "lattice": _LATTICE_GAMMA}.get(judge, of_table)
-            weight = _SET_GAMMA if schema.is_set else weight
-        elif weight is None:
-            weight = OBJECTIVES["wasserstein_gp"].penalty_weight if penalty != "none" else 0.0
-        is_costly = judge in ("dcgan", "lattice") and penalty == "r1_r2"
-        every = max(objective.penalty_every, _IMAGE_PENALTY_EVERY if is_costly else 1)
-        n_noise = min(max(2 * n_features, _LEAST_NOISE), _MOST_NOISE) if self.n_noise == "auto" else int(self.n_noise)
-        if schema.is_set:
-            n_noise = (_SET_NOISE if self.n_noise == "auto" else int(self.n_noise)) * (shape[0] + 1)
-        elif self._generates_lattices:
-            n_noise = lattice_noise(_LATTICE_NOISE if self.n_noise == "auto" else int(self.n_noise), shape)
-        n_noise += len(self._categories)
-        first, second = default.betas if self.betas is None else self.betas
-        augmentation = {"none": None, "adaptive": 0.0}.get(str(self._augmentation), self._augmentation)
-        return options_of(
-            self,
-            AdversarialSettings,
-            penalty=penalty,
-            penalty_weight=weight,
-            penalty_every=every if self.penalty_every is None else self.penalty_every,
-            n_critic=objective.n_critic if self.n_critic is None else self.n_critic,
-            n_noise=n_noise,
-            generator_rate=rate,
-            discriminator_rate=rate if d_rate is None else d_rate,
-            betas=(float(first), float(second)),
-            hold=1.0 if self.schedule == "constant" else _SET_HOLD if schema.is_set else _HOLD,
-            augmentation=None if augmentation is None else float(augmentation),
-            adapts=self._augmentation == "adaptive",
-            kind="table" if schema.is_table else "lattice" if self._is_periodic else "image",
-            spike=_SET_SPIKE if schema.is_set else None,
-            holds_discriminator=schema.is_set,
-            eps=_SET_EPS if schema.is_set else None,
-            n_places=shape[0] if schema.is_set else 0,
+        return Task(
+            tuple(self.preprocessing_.transform.output_shape),
+            "table" if schema.is_table else "lattice" if self._is_periodic else "image",
+            is_set=schema.is_set,
+            is_table=schema.is_table,
+            judge=self._network_name(self.discriminator),
+            generates_lattices=self._generates_lattices,
+            n_categories=len(self._categories),
         )
 
-    def _activations(self) -> tuple[str, str]:
-        """Return those of the generator and the discriminator.
+    def _settings(self) -> AdversarialSettings:
+        """Return the numbers of the step, with what is left open resolved for events of the fitted shape."""
+        return adversarial_settings(self, self._objective(), self._task, augmentation=self._augmentation)
 
-        Within the clip of weights SiLU is a straight line. Units of a discriminator of sets that sees no difference
-        come to rest at the minimum of SiLU, and see none later.
-        """
-        if self.activation != "auto":
-            return self.activation, self.activation
-        if self._objective().clip is not None:
-            return "leaky_relu", "leaky_relu"
-        return "silu", "leaky_relu" if self.preprocessing_.schema.is_set and self._edition > 1 else "silu"
+    def _activations(self) -> tuple[str, str]:
+        """Return those of the generator and the discriminator."""
+        is_set = self.preprocessing_.schema.is_set and self._edition > 1
+        return activations(self.activation, self._objective(), is_set=is_set)
 
     @property
     def _categories(self) -> list[int]:
@@ -462,12 +408,9 @@ class GAN(GenerativeModel):
         return [j for j, output in enumerate(self.preprocessing_.transform.outputs) if output.kind == "simplex"]
 
     def _widened(self, spec: Specification) -> Specification:
-        """Return the widths of a perceptron that is left open for a table of many features; else what is given."""
-        n, schema = math.prod(self.preprocessing_.transform.output_shape), self.preprocessing_.schema
+        """Return the widths of a perceptron that is left open, unless it is given images; else what is given."""
         has_vector = self._conditions is None or len(self._conditions.shape) == 1
-        is_wide = self._edition > _FORMER and schema.is_table and has_vector
-        is_wide = is_wide and _FEATURES_OF_GAMMA < n <= _MOST_WIDENED
-        return _WIDE if is_wide and spec in ("auto", "mlp") else spec
+        return widths(spec, self._task) if has_vector and self._edition > _FORMER else spec
 
     def _fresh_networks(self) -> dict[str, nn.Module]:
         prepared, settings, conditions = self.preprocessing_, self._settings(), self._conditions
@@ -541,7 +484,7 @@ class GAN(GenerativeModel):
                     f"Expected {name}='auto', 'epic' or 'attention' for sets of particles, or one width for each layer "
                     f"such as (64, 64, 64), got {spec!r}. Take 'auto'."
                 )
-        n_noise = _SET_NOISE if self.n_noise == "auto" else int(self.n_noise)
+        n_noise = SET_NOISE if self.n_noise == "auto" else int(self.n_noise)
         means = self._edition > 2
         shown: dict[str, Any] = {"n_observables": n_observables, "sees_means": means, "mode": self.condition_mode}
         makers = [
