@@ -43,7 +43,7 @@ Images and lattices (n, height, width) or (n, channel, height, width) are one co
 1.  exactly -1 and +1: ``spin``.
 2.  boolean, or whole with 0 and 1 only: ``pixel`` in [0, 1], integral.
 3.  whole numbers of two values, such as 0 and 255: ``pixel`` with these levels; uint8 beyond 16: ``pixel`` in [0, 255].
-    Others from 0 to 8 ... 16 (the digits of scikit-learn) or 200 ... 255: ``pixel`` up to the largest or up to 255, if
+    Others from 0 to 2 ... 16 (the digits of scikit-learn) or 200 ... 255: ``pixel`` up to the largest or up to 255, if
     the largest has no tail as counts have: at least one number in thousand, and ten, is the largest (or of the six
     largest below 256), and 0.7 times as many as are the next (or the next six).
 4.  other whole numbers: ``integer`` (counts), bounded by 0 if none is negative. So are those of 3 of which more than
@@ -503,7 +503,7 @@ def _range_of_pixels(dtype: np.dtype, part: np.ndarray, low: float, high: float,
         return 0.0, 1.0
     if dtype == np.uint8 and high > 16:
         return 0.0, 255.0
-    for least, most, end, width in ((8, 16, high, 1), (200, 255, 255.0, 6)):  # hard ends have no tail as counts have
+    for least, most, end, width in ((2, 16, high, 1), (200, 255, 255.0, 6)):  # hard ends have no tail as counts have
         last, before = np.count_nonzero(part > high - width), np.count_nonzero(part > high - 2 * width)
         enough = max(10, 0.001 * len(part), _SATURATED * (before - last))
         if low == 0 and least <= high <= most and last >= enough:
