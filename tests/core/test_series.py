@@ -103,3 +103,9 @@ def test_it_reads_as_a_sentence():
 def test_what_is_no_series_is_refused(x):
     with pytest.raises(InputError):
         autocorrelation_time(x)
+
+
+def test_a_series_that_is_constant_up_to_rounding_has_no_memory():
+    x = np.full(1000, 0.1)
+    x[500] = np.nextafter(0.1, 1)
+    assert autocorrelation_time(x).value == 0.5

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -180,3 +181,19 @@ def test_steps_of_kmeans_are_those_of_lloyd():
         np.testing.assert_allclose(steps[-1].centres[k], x[steps[-1].labels == k].mean(axis=0))
     with pytest.raises(InputError, match="centres"):
         next(kmeans_steps(x, x[0]))
+
+
+def test_criteria_do_not_ask_for_the_order_of_the_rows():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(0, 1, (2500, 2)), rng.normal(20, 1, (2500, 2))])
+    assert kmeans(x, random_state=0, choices=[2, 3]).preferred == {"gap": 2, "silhouette": 2, "calinski_harabasz": 2}
+
+
+def test_columns_go_by_their_names():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": np.r_[rng.normal(size=50), rng.normal(size=50) + 100], "b": rng.normal(size=100)})
+    found = kmeans(table, 2, random_state=0)
+    np.testing.assert_array_equal(found.predict(table[["b", "a"]]), found.labels)
+    np.testing.assert_array_equal(found.predict(table.to_numpy()), found.labels)
+    with pytest.raises(InputError, match="Expected the features a, b"):
+        found.predict(table.rename(columns={"a": "c"}))

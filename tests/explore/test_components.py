@@ -213,3 +213,13 @@ def test_randomised_route_finds_strong_components_of_a_large_table():
     found = principal_components(X, n_components=5, n_bootstrap=0, random_state=0)
     assert found.method == "randomised"
     assert abs(found.components[0].sum()) / np.sqrt(4100) > 0.999
+
+
+@pytest.mark.parametrize("constant", [0.1, 1 / 3, 91.1876, 1e9])
+def test_a_constant_column_is_no_component(constant):
+    x = np.column_stack([_normal(5000, 1)[:, 0], np.full(5000, constant)])
+    result = principal_components(x, standardise=True, n_bootstrap=0)
+    assert result.scale[1] == 1
+    assert result.explained_variance_ratio[0] == pytest.approx(1, abs=1e-12)
+    assert any("1 constant" in note for note in result.notes)
+    assert np.abs(result.transform([[0.0, constant]])[0, 1:]).max() < 1e-6 * constant

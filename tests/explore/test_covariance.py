@@ -202,3 +202,10 @@ def test_planck_covariance_is_positive_definite(real_data):
     assert result.eigenvalues[-1] == pytest.approx(quotient, rel=1e-10)
     assert result.residual < 1e-4 * result.eigenvalues[-1]  # bounds the error of every eigenvalue to 1e-4
     assert result.correlation_condition_number == pytest.approx(141.587, rel=1e-5)
+
+
+def test_the_condition_of_correlations_has_no_unit():
+    plain = principal_components_of_covariance(np.array([[1, 0.5], [0.5, 1]]))
+    scaled = principal_components_of_covariance(np.array([[1, 0.5e-9], [0.5e-9, 1e-18]]))
+    assert plain.correlation_condition_number == pytest.approx(3)
+    assert scaled.correlation_condition_number == pytest.approx(3)

@@ -154,3 +154,12 @@ def test_gamma_showers_are_told_by_their_angle(real_data):
                    names=[*"abcdefgh", "alpha", "dist"], random_state=0)  # fmt: skip
     assert max(found.permutation, key=lambda name: found.permutation[name].value) == "alpha"
     assert found.out_of_bag.value > 0.82  # published: 0.87 to 0.88 with all rows (Bock et al. 2004)
+
+
+@pytest.mark.parametrize("n_trees", [2, 5])
+def test_rows_that_no_tree_left_out_are_not_scored(n_trees):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 3))
+    found = forest(x, 100 + x[:, 0] + 0.01 * rng.normal(size=400), n_estimators=n_trees, random_state=0)
+    assert found.out_of_bag.n < 300
+    assert found.out_of_bag.value > 0.7

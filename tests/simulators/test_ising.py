@@ -265,3 +265,10 @@ def test_cold_lattices_are_in_one_of_two_states(beta):
     assert exact.energy == -2
     assert exact.specific_heat == pytest.approx(0, abs=1e-30)
     assert exact.log_z == pytest.approx(128 * beta + math.log(2), rel=1e-12)
+
+
+@pytest.mark.parametrize("model", [Ising(4, 0.0), Ising(2, 0.5)])
+def test_where_metropolis_reaches_not_all_states_it_is_refused(model):
+    with pytest.raises(InputError, match="heat_bath"):
+        model.sample(10, random_state=0, sampler="metropolis")
+    assert len(model.sample(10, random_state=0, sampler="heat_bath")) == 10

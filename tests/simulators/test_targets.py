@@ -95,3 +95,8 @@ def test_wrong_input_is_answered_in_a_sentence():
         GaussianMixture(torch.zeros(3, 2), 0.0)
     with pytest.raises(UnknownNameError):
         target("rign")
+
+
+def test_whole_numbers_are_taken_as_floating_point_ones():
+    x = torch.tensor([[2, 0], [1, 1]])
+    torch.testing.assert_close(target("ring").log_prob(x), target("ring").log_prob(x.double()))

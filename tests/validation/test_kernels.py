@@ -224,3 +224,25 @@ def test_median_distance_survives_copies():
 def test_a_bandwidth_must_be_positive():
     with pytest.raises(InputError, match="bandwidth"):
         gaussian_kernel(0.0)
+
+
+def test_negative_weights_leave_the_pairs_within_a_sample():
+    """The mean over pairs i != j, with weights whose squares sum to more than one."""
+    x, y = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.5], [2.0], [2.5]])
+    w = torch.tensor([2.0, -1.5, 0.7])
+    a = (w / w.sum()).double()
+    assert a.square().sum() > 1
+
+    def pairs(u, v):
+        return (u - v.T).abs().double()
+
+    within = sum((torch.outer(a, a) * pairs(s, s)).sum() / (1 - a.square().sum()) for s in (x, y))
+    expected = 2 * (torch.outer(a, a) * pairs(x, y)).sum() - within
+    assert float(energy_distance(x, y, w, w)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_arrays_are_taken_in_any_order_in_memory():
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    assert float(energy_distance(x[::-1], x[:10, ::-1])) == pytest.approx(
+        float(energy_distance(x[::-1].copy(), x[:10, ::-1].copy()))
+    )

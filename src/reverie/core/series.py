@@ -39,6 +39,7 @@ __all__ = [
     "mean_with_error",
 ]
 
+_ROUNDING = 1e-15  # of the largest number, by which a constant series may vary
 _S = 1.5  # tau_exp / tau_int that the window assumes (Wolff 2004)
 _FEWEST = 4  # measurements per chain
 
@@ -130,7 +131,7 @@ def as_chains(x: np.ndarray) -> np.ndarray:
 def _analyse(chains: np.ndarray) -> tuple[AutocorrelationTime, float]:
     """Return the autocorrelation time and the variance of one measurement, both corrected for the mean's bias."""
     n = chains.size
-    if np.ptp(chains) == 0:
+    if np.ptp(chains) <= _ROUNDING * np.abs(chains).max():
         return AutocorrelationTime(0.5, 0.0, 0, n, float(n)), 0.0
     gamma = autocovariance(chains)[: chains.shape[1] // 2 + 1]
     tau = np.cumsum(gamma) / gamma[0] - 0.5

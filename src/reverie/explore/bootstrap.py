@@ -23,7 +23,7 @@ from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_seed
-from reverie.core.tables import check_weights
+from reverie.core.tables import as_array, check_weights
 from reverie.core.types import ArrayLike, RandomState
 from reverie.explore.tables import Result
 
@@ -117,7 +117,7 @@ def bootstrap(
             f"Expected the statistic first and the rows after it, got {type(statistic).__name__} and "
             f"{type(X).__name__}. Write bootstrap(np.median, values)."
         )
-    rows = np.asarray(X)
+    rows = np.asarray(X if isinstance(X, np.ndarray) else as_array(getattr(X, "values", X), "X"))
     if rows.ndim < 1 or len(rows) < 2:
         raise InputError(f"Expected X with at least 2 rows, got shape {rows.shape}. Rows are samples.")
     method, seed, n = check_choice("interval", interval, INTERVALS), as_seed(random_state), len(rows)

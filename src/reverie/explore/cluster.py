@@ -40,7 +40,7 @@ from reverie.core.proportions import clopper_pearson
 from reverie.core.random import as_seed, child_seed
 from reverie.core.statistics import effective_size
 from reverie.core.types import ArrayLike, RandomState
-from reverie.explore.tables import Result, by_size, nearest, read_like, read_table, sklearn_seed, units
+from reverie.explore.tables import Result, by_size, nearest, random_rows, read_like, read_table, sklearn_seed, units
 
 __all__ = ["Clustering", "Criterion", "KMeansStep", "Occupancy", "kmeans", "kmeans_steps"]
 
@@ -295,20 +295,20 @@ def criteria_table(z: np.ndarray, choices: Iterable[int], seed: int) -> tuple[Cr
     axes = np.linalg.eigh(np.cov(z, rowvar=False).reshape(z.shape[1], -1))[1]
     along, r = z @ axes, np.random.default_rng(child_seed(seed, "reference"))
     references = [r.uniform(along.min(axis=0), along.max(axis=0), z.shape) @ axes.T for _ in range(_REFERENCES)]
-    rows = []
+    some, rows = random_rows(len(z), _SILHOUETTE_ROWS, child_seed(seed, "silhouette"))[0], []
     for k in sorted({1, *(int(k) for k in wanted if k < distinct)}):
         log_costs = [np.log(fit(sample, "gap", k, b)[0]) for b, sample in enumerate(references)]
         cost, labels = fit(z, "criteria", k)
-        few, few_labels = z[:_SILHOUETTE_ROWS], labels[:_SILHOUETTE_ROWS]
-        defined = 1 < len(np.unique(few_labels)) < len(few)
+        few, few_labels = z[some], labels[some]
+        is_defined, has_silhouette = (1 < len(np.unique(part)) < len(part) for part in (labels, few_labels))
         rows.append(
             Criterion(
                 n_clusters=k,
                 inertia=cost,
                 gap=float(np.mean(log_costs) - np.log(cost)),
                 gap_error=float(np.std(log_costs) * np.sqrt(1 + 1 / _REFERENCES)),
-                silhouette=float(silhouette_score(few, few_labels)) if defined else None,
-                calinski_harabasz=float(calinski_harabasz_score(z, labels)) if defined else None,
+                silhouette=float(silhouette_score(few, few_labels)) if has_silhouette else None,
+                calinski_harabasz=float(calinski_harabasz_score(z, labels)) if is_defined else None,
             )
         )
     return tuple(rows)

@@ -159,8 +159,9 @@ def principal_components(
     w = np.ones(n) if table.weights is None else table.weights / table.weights.mean()
     mean = w @ values / n
     deviation = np.sqrt(sum(np.square(rows).sum(axis=0) for rows in _centred(values, mean, 1.0, w)) / (n - 1))
-    # a constant column differs from its own rounded mean by a few units in the last place
-    deviation = np.where(deviation > 1e-14 * np.abs(mean), deviation, 0.0)
+    counted = values if (w > 0).all() else values[w > 0]
+    varies = np.ptp(counted, axis=0) > 0  # a constant column differs from its own rounded mean
+    mean, deviation = np.where(varies, mean, values[np.argmax(w > 0)]), np.where(varies, deviation, 0.0)
     scale = np.where(deviation > 0, deviation, 1.0) if standardise else np.ones(d)
     total = float(np.square(deviation / scale).sum())
     if not total > 0:

@@ -253,12 +253,13 @@ def principal_components_of_covariance(
     kept = np.where(np.arange(len(eigenvalues)) < rank, eigenvalues, 0.0)
     varies = np.diag(matrix) > 0
     correlations = np.linalg.eigvalsh(correlation_matrix(matrix[np.ix_(varies, varies)]))[::-1]
+    of_correlations = max(1, int((correlations > tolerance * correlations[0]).sum()))  # no unit counts in it
     return CovarianceResult(
         components=fix_signs(vectors.T[:rank]),
         eigenvalues=kept,
         explained_variance_ratio=kept[:rank] / kept.sum(),
         condition_number=float(kept[0] / kept[rank - 1]),
-        correlation_condition_number=float(correlations[0] / correlations[rank - 1]),  # both have the same rank
+        correlation_condition_number=float(correlations[0] / correlations[of_correlations - 1]),
         tolerance=tolerance,
         smallest=float(eigenvalues[-1]),
         n_negative=int((eigenvalues < 0).sum()),

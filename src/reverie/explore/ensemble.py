@@ -40,7 +40,7 @@ from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_seed
 from reverie.core.tables import as_array, as_column
 from reverie.core.types import ArrayLike, RandomState
-from reverie.explore.tables import Result, read_table, sklearn_seed
+from reverie.explore.tables import Result, read_like, read_table, sklearn_seed
 
 __all__ = [
     "Bagged",
@@ -101,7 +101,7 @@ class Bagged(Result):
 
     def member_predictions(self, X: ArrayLike) -> np.ndarray:
         """Return the predictions of each member on `X` (n, *event): (M, n), or probabilities (M, n, K)."""
-        values = read_table(X).values
+        values = read_like(X, self.names).values
         return np.stack([outputs(member, values, self.classes) for member in self.members])
 
     def predict(self, X: ArrayLike) -> np.ndarray:

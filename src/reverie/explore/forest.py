@@ -194,21 +194,13 @@ def forest(
             made = Forest(trees, max_features=k, oob_score=k == chosen, random_state=draw)
             forests[k] = made.fit(table.values[train], targets[train], sample_weight=weights)
     grown: Any = forests[chosen]
-    if classes is None:
-        out_of_bag = measured_score(grown.oob_prediction_, targets[train], None)
-    else:  # rows that no tree left out are not scored, and a class may be missing in the training
-        votes = grown.oob_decision_function_
-        seen = np.isfinite(votes).all(axis=1)
-        spread = np.zeros((int(seen.sum()), len(classes)))
-        spread[:, np.searchsorted(classes, grown.classes_)] = votes[seen]
-        out_of_bag = measured_score(spread, targets[train][seen], classes)
     shares = np.stack([tree.feature_importances_ for tree in grown.estimators_])
     impurity = zip(table.names, shares.mean(axis=0), shares.std(axis=0, ddof=1) / math.sqrt(len(shares)), strict=True)
     return ForestResult(
         estimator=grown,
         kind=kind,
         classes=classes,
-        out_of_bag=out_of_bag,
+        out_of_bag=_out_of_bag(grown, targets[train], classes),
         held_out=measured_score(outputs(grown, test, classes), answers, classes),
         chance=float(max(np.mean(answers == c) for c in classes)) if classes is not None else 0.0,
         impurity={name: Measured(float(mean), float(error), len(shares)) for name, mean, error in impurity},
@@ -219,6 +211,23 @@ def forest(
         settings={"n_estimators": n_estimators, "n_train": len(train), "n_held_out": len(held), "seed": seed},
         warnings=("Event weights are used in the training, not in the scores.",) if weights is not None else (),
     )
+
+
+def _out_of_bag(grown: Any, targets: np.ndarray, classes: np.ndarray | None) -> Measured:
+    """Return the score of the training rows by the trees that left them out; rows that no tree left out do not count.
+
+    scikit-learn gives zero for these.
+    """
+    seen = np.zeros(len(targets), dtype=bool)
+    for drawn in grown.estimators_samples_:
+        seen |= np.bincount(drawn, minlength=len(targets)) == 0
+    if not seen.any():
+        return Measured(math.nan, math.nan, 0)
+    if classes is None:
+        return measured_score(grown.oob_prediction_[seen], targets[seen], None)
+    spread = np.zeros((int(seen.sum()), len(classes)))  # a class may be missing in the training
+    spread[:, np.searchsorted(classes, grown.classes_)] = grown.oob_decision_function_[seen]
+    return measured_score(spread, targets[seen], classes)
 
 
 def permutation_importance(

@@ -192,7 +192,7 @@ def hierarchy(
     Raises
     ------
     InputError
-        For equal rows, or more than 5,000 leaves.
+        For equal rows of too large a table to link them all, or more than 5,000 leaves.
     """
     linkage = check_choice("linkage", linkage, LINKAGES)
     table, seed = read_table(X), as_seed(random_state)

@@ -1,7 +1,7 @@
 """What the functions of this folder share: rows of numbers from any container, common units, results as JSON."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -59,8 +59,21 @@ def read_table(X: ArrayLike, names: Sequence[str] | None = None) -> Table:
 
 
 def read_like(X: ArrayLike, names: Sequence[str]) -> Table:
-    """Return `X` as a table of as many features as `names`, or say how many were expected."""
+    """Return `X` as a table of as many features as `names`, in their order if it has these; else say what was expected.
+
+    Raises `InputError` for another number of features, or for other names than those of a table that had some.
+    """
     table = read_table(X)
+    unnamed = tables.feature_names(table.event_shape)
+    if tuple(table.names) not in (tuple(names), unnamed) and len(table.names) == len(names):
+        if sorted(table.names) == sorted(names):
+            order = [table.names.index(name) for name in names]
+            return replace(table, values=table.values[:, order], names=tuple(names))
+        if tuple(names) != tables.feature_names((len(names),)):
+            raise InputError(
+                f"Expected the features {', '.join(names[:6])}, got {', '.join(table.names[:6])}. Select these, or "
+                "rename them."
+            )
     if len(table.names) != len(names):
         raise InputError(
             f"Expected {len(names)} features ({', '.join(names[:6])}{', ...' if len(names) > 6 else ''}), "
@@ -93,8 +106,9 @@ def units(table: Table, *, standardise: bool) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(d), np.ones(d)
     mean = np.average(table.values, axis=0, weights=table.weights)
     deviation = np.sqrt(np.average(np.square(table.values - mean), axis=0, weights=table.weights))
-    negligible = deviation <= 1e-12 * np.abs(table.values).max(axis=0)  # a constant feature stays as it is
-    return mean, np.where(negligible, 1.0, deviation)
+    still = np.ptp(table.values, axis=0) == 0  # a constant feature stays as it is; rounding moves its mean
+    negligible = still | (deviation <= 1e-12 * np.abs(table.values).max(axis=0))
+    return np.where(still, table.values[0], mean), np.where(negligible, 1.0, deviation)
 
 
 def nearest(z: np.ndarray, centres: np.ndarray) -> np.ndarray:

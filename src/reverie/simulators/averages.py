@@ -170,7 +170,7 @@ def jackknife(statistic: Callable[[np.ndarray], np.ndarray], means: np.ndarray) 
 
 def _as_chains(spins: ArrayLike) -> Tensor:
     """Return (chain, step, side, side)."""
-    x = spins if isinstance(spins, Tensor) else torch.as_tensor(np.asarray(as_array(spins, "spins")))
+    x = spins if isinstance(spins, Tensor) else torch.as_tensor(np.ascontiguousarray(as_array(spins, "spins")))
     x = x if x.is_floating_point() else x.float()
     if x.ndim not in (3, 4) or x.shape[-1] != x.shape[-2] or len(x) < 4:
         raise InputError(

@@ -45,7 +45,7 @@ SAMPLERS: dict[str, AnyKernel] = {
 }
 _SITES = 2**17  # of all parallel chains together: fills the cache, not the memory
 _FEWEST_CHAINS = 16  # so that tau is known to some 20 % even for a handful of configurations
-_FIRST_STRETCH = 32  # steps
+_FIRST_STRETCH, _LONGEST_STRETCH = 32, 1 << 16  # steps
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,11 @@ class Ising:
             kernels are slow near the critical point and may hold on to one sign below it.
         """
         kernel = check_choice("sampler", sampler, SAMPLERS)
+        if sampler == "metropolis" and self.field == 0 and (self.side == 2 or self.beta == 0):
+            raise InputError(
+                "Expected another sampler than 'metropolis' for side 2 or beta 0 without a field, where every spin "
+                "without a field about it flips at each step and some states are never reached. Take 'heat_bath'."
+            )
         generator = child_generator(as_seed(random_state), "ising")
         n_chains = max(min(int(n), _SITES // self.side**2), _FEWEST_CHAINS)
         size = 4 * self.side**2 * (int(n) + 16 * n_chains)  # of an update: a cluster number and bonds of each site
@@ -131,4 +136,9 @@ class Ising:
             tau = max(autocorrelation_time(torch.stack(values, dim=1).double().numpy()).value for values in series)
             if length >= 10 * tau:
                 return x, math.ceil(4 * tau)
+            if length >= _LONGEST_STRETCH:
+                raise InputError(
+                    f"Expected chains that forget where they began, got an autocorrelation time of {tau:.3g} steps "
+                    f"after {length:,}. Take sampler='cycle', or a field."
+                )
             length *= 2

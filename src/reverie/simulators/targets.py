@@ -23,12 +23,13 @@ Quadrature: Golub and Welsch, Math. Comp. 23, 221 (1969).
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.core.arguments import Count, Positive, check_fields, checked
+from reverie.core.arguments import Count, Interval, Positive, check_fields, checked
 from reverie.core.checks import check_choice
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_generator
@@ -69,13 +70,16 @@ class GaussianMixture:
             )
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Return log p of each sample, (batch, feature) -> (batch,), in the dtype of `x`; differentiable.
+        """Return log p of each sample, (batch, feature) -> (batch,), in the dtype of `x` (whole numbers: float64).
+
+        It is differentiable.
 
         Raises `InputError` if `x` has another number of features than the centres.
         """
         k, d = self.centres.shape
         if x.ndim != 2 or x.shape[1] != d:
             raise InputError(f"Expected samples (batch, {d}), got shape {tuple(x.shape)}. Give one sample per row.")
+        x = x if x.is_floating_point() else x.double()
         centres = self.centres.to(x)
         squared = (x[:, None] - centres).square().sum(dim=2)
         constant = math.log(k) + 0.5 * d * math.log(2 * math.pi * self.sd**2)
@@ -94,7 +98,7 @@ class GaussianMixture:
         return self.centres[mode] + self.sd * noise
 
     @checked
-    def expected_log_prob(self, n_nodes: Count = 48) -> float:
+    def expected_log_prob(self, n_nodes: Annotated[int, Interval(1, 300)] = 48) -> float:
         """Return E log p under p itself, minus the entropy in nats, by quadrature with `n_nodes` a direction."""
         nodes, weights = np.polynomial.hermite_e.hermegauss(n_nodes)
         d = self.centres.shape[1]

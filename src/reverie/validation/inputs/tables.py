@@ -83,7 +83,7 @@ def _unweighted(sample: ArrayLike, what: str) -> Sample:
 
 
 def _tensor(x: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.require(x, requirements="W"))  # frames may lend their values for reading only
+    return torch.from_numpy(np.require(x, requirements=["C", "W"]))  # frames may lend their values for reading only
 
 
 def _rows(x: Tensor, what: str) -> Tensor:

@@ -111,7 +111,7 @@ def within_shift(mass: Tensor, form: Form, diagonal: Tensor | float) -> Form:
     diagonal : (N,), k_ii, or one number for all.
     """
     alpha = float(mass.square().sum())
-    if alpha > 1 - 1e-12:  # a single row has no pairs
+    if abs(1 - alpha) < 1e-12:  # a single row has no pairs; with negative weights the sum may be above one
         return -form
     own = (mass.square() * diagonal).sum()
     return cast(Form, (alpha * form - (own if isinstance(form, Tensor) else float(own))) / (1 - alpha))
