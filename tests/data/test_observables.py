@@ -378,7 +378,8 @@ def test_observables_of_sets_find_their_columns_and_have_finite_gradients():
 def test_a_power_spectrum_has_no_unit_of_its_own(unit):
     x = torch.randn(5, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     torch.testing.assert_close(power_spectrum(unit * x), power_spectrum(x) + 2 * math.log(unit), rtol=1e-9, atol=1e-9)
-    assert power_spectrum(torch.full((1, 8, 8), unit, dtype=torch.float64)).isfinite().all()
+    x[0] = 0  # an empty image has the power that rounding leaves of the others
+    assert power_spectrum(unit * x)[0].min() > power_spectrum(unit * x)[1:].min() - 100
 
 
 def test_spins_of_whole_numbers_have_the_energy_of_floating_point_ones():

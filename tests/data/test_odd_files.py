@@ -208,3 +208,16 @@ def test_words_lose_the_blanks_about_them_and_comments_are_no_rows(reader, tmp_p
     raw = text.read_text(tmp_path / "a.csv")
     assert raw.labels == {"w": ("e", "mu")}
     np.testing.assert_array_equal(raw.values, [[1, 1.5], [0, 2], [np.nan, 3]])
+
+
+@pytest.mark.parametrize("reader", ["pyarrow", "line by line"])
+def test_words_in_quotes_may_begin_like_a_comment(reader, tmp_path, monkeypatch):
+    if reader == "line by line":
+        monkeypatch.setattr(text, "_with_pyarrow", lambda *given: None)
+    (tmp_path / "a.csv").write_text('w,a\n"#ff",1.5\n"red",2\n# no event,1\n"%",3\n')
+    raw = text.read_text(tmp_path / "a.csv")
+    assert raw.labels == {"w": ("#ff", "%", "red")}
+    assert raw.values[:, 1].tolist() == [1.5, 2, 3]
+    (tmp_path / "b.csv").write_text('w,a\n"#ff",1.5\n"red",2\n# no event,1\n"%",x\n')
+    with pytest.raises(InputError, match="on line 5"):
+        text.read_text(tmp_path / "b.csv")

@@ -413,6 +413,8 @@ def test_large_numbers_of_single_precision_are_no_counts():
     assert np.array_equal(x, np.rint(x))
     assert infer_event(x)["kind"] == "continuous"
     assert infer_column(x.ravel(), "E", "eV")["kind"] == "continuous"
+    beside = Dataset({"E": x[:, 0, 0], "x": np.arange(60) / 7})
+    assert beside.schema.columns[0].kind == "continuous"
 
 
 def test_pictures_of_two_shades_keep_them():
@@ -420,3 +422,21 @@ def test_pictures_of_two_shades_keep_them():
     assert infer_event(x)["levels"] == (0.0, 255.0)
     samples = GAN(max_steps=3, random_state=0).fit(x).sample(50, random_state=0)
     assert set(np.unique(samples)) <= {0, 255}
+
+
+def test_two_shades_are_those_of_all_images():
+    x = np.zeros((20001, 12, 12), np.uint8)
+    x[::2], x[3::4, 2] = 255, 77
+    assert "levels" not in infer_event(x)
+    x[3::4, 2] = 255
+    assert infer_event(x)["levels"] == (0.0, 255.0)
+
+
+def test_pictures_that_end_in_a_tail_at_255_are_pictures():
+    x = 255 * np.exp(-np.random.default_rng(0).exponential(3, (300, 8, 8)))
+    x[0, 0, 0], x[0, 0, 1] = 255, 0
+    assert infer_event(np.rint(x).astype(np.float32))["kind"] == "pixel"
+
+
+def test_few_spins_are_spins():
+    assert infer_event(np.array([[[1.0, -1.0]], [[-1.0, 1.0]]]))["kind"] == "spin"

@@ -126,3 +126,5 @@ def test_the_command_of_a_configuration_says_what_is_not_the_default(capsys):
 
 def test_a_name_with_a_comma_stands_in_quotes():
     assert parse_columns('x, "energy, total [GeV]"') == ["x", "energy, total [GeV]"]
+    with pytest.raises(InputError, match="names between commas"):
+        parse_columns("")

@@ -132,3 +132,8 @@ def test_a_run_in_progress_is_not_overwritten(folder):
         RunFolder.create(folder.path, held=held, config="", command="", overwrite=True)
         with pytest.raises(FolderError, match="in progress"), folder.lock():  # it keeps the lock that it took
             pass
+
+
+def test_a_folder_that_a_kill_left_with_a_lock_alone_will_do(tmp_path):
+    (tmp_path / ".lock").write_text("")
+    assert check_new(tmp_path) == tmp_path

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -456,6 +457,30 @@ def test_what_a_file_cannot_hold_is_asked_for_again(tmp_path):
         load_model(tmp_path / "model")
     back = load_model(tmp_path / "model", generator=factory)
     np.testing.assert_array_equal(back.sample(5, random_state=0), model.sample(5, random_state=0))
+
+
+def test_a_model_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    folder = save_model(GAN(**SMALL).fit(X), tmp_path / "model")
+    expected, rename = load_model(folder).sample(3, random_state=0), Path.rename
+
+    def fails(self, target):
+        if self.name == ".model.tmp":
+            raise OSError("no space")
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fails)
+        with pytest.raises(OSError, match="no space"):
+            save_model(GAN(**SMALL).fit(X + 100), folder)
+    np.testing.assert_array_equal(load_model(folder).sample(3, random_state=0), expected)
+    folder.rename(tmp_path / ".model.old.tmp")  # as a kill between two names leaves it
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fails)
+        with pytest.raises(OSError, match="no space"):
+            save_model(GAN(**SMALL).fit(X + 100), folder)
+    np.testing.assert_array_equal(load_model(folder).sample(3, random_state=0), expected)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
 
 
 @pytest.mark.parametrize(

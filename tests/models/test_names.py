@@ -39,7 +39,7 @@ def test_conditions_are_known_by_their_names(name):
     one = GIVEN[:1]
     expected = model.sample(1, condition=one.to_numpy()[0], random_state=0)
     np.testing.assert_array_equal(model.sample(1, condition=container(one[["v", "u"]]), random_state=0), expected)
-    with pytest.raises(InputError, match="Expected"):
+    with pytest.raises(InputError, match=r"Expected (the columns u, v in the conditions|a condition for \['u'\])"):
         model.sample(1, condition=container(one.rename(columns={"u": "w"})))
 
 
@@ -82,3 +82,27 @@ def test_objects_are_read_as_columns_of_frames_are():
     assert numbers._conditions.schema.columns[0].kind == "continuous"
     words = VAE(**TINY).fit(x, np.array(["mu", "e", "e"] * 100))
     assert "labels: [e, mu]" in words._conditions.schema.to_yaml()
+
+
+def test_numbered_columns_go_by_their_names_too():
+    data = Dataset(EVENTS.to_numpy())
+    model = Flow(hidden=(8,), n_transforms=2, **TINY).fit(data)
+    assert model.score(data.select(["x1", "x0"])) == model.score(data)
+
+
+def test_scores_of_mappings_and_lists_take_the_same_rows():
+    rows = np.tile(EVENTS.to_numpy(), (10, 1))
+    y = np.tile(["p", "m"], 1500)
+    model = GAN(generator=(8,), discriminator=(8,), refine=False, **TINY).fit(rows, y)
+    mapping = {"x0": rows[:, 0], "x1": rows[:, 1]}
+    expected = model.score(rows, y)
+    for x, given in ((mapping, y), (rows, {"condition": y}), (rows.tolist(), y.tolist()), (rows, pd.Series(y))):
+        assert model.score(x, given) == expected
+
+
+@pytest.mark.parametrize("as_table", [True, False])
+def test_categories_of_numbers_are_categories(as_table):
+    y = pd.Series(pd.Categorical([1, 2, 3] * 100), name="k")
+    model = VAE(**TINY).fit(EVENTS.to_numpy(), y.to_frame() if as_table else y)
+    assert model._conditions.schema.columns[0].kind == "categorical"
+    assert model.sample(2, condition=3).shape == (2, 2)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import reverie
-from reverie.core.errors import InputError
+from reverie.core.errors import BrokenSymmetryError, InputError
 from reverie.core.lazy import LazyTable
 from reverie.data import Dataset
 from reverie.data.batches import Batches, ReplicaBatches
@@ -183,3 +183,10 @@ def test_in_rows_in_its_own_order_a_symmetry_is_not_tested_and_not_proposed():
     assert "not tested" in str(test)
     with pytest.warns(UserWarning, match="Shuffle rows"):
         check_symmetries([test])
+
+
+def test_a_blatant_violation_is_refused_however_few_the_events_are():
+    rng = np.random.default_rng(0)
+    data = Dataset({"x": np.abs(rng.normal(size=30)), "y": rng.normal(size=30)})
+    with pytest.raises(BrokenSymmetryError, match="reflect x"):
+        check_symmetries(symmetry_tests(data, resolve_symmetries(["reflect x"], data.schema)))

@@ -227,6 +227,7 @@ def wait_for(happens, process: subprocess.Popen, seconds: float = 120.0) -> None
         ("node[03-05,07]", "4", "node03"),
         ("a1,a2", "2", "a1"),
         ("gpu[1,4]-ib", "2", "gpu1-ib"),
+        ("rack[1-2]node[03-04]", "2", "rack1node03"),
         ("node03", "1", "127.0.0.1"),
     ],
 )

@@ -12,6 +12,7 @@ import torch
 from scipy import stats
 
 from reverie.core.errors import InputError
+from reverie.data import Dataset
 from reverie.report import build, render
 from reverie.validation import REFERENCES, ValidationResult, validate
 
@@ -318,3 +319,23 @@ def test_events_of_another_shape_are_refused_with_the_way_to_reshape_them():
     x = _fields(0, 60)
     with pytest.raises(InputError, match=r"x\.reshape\(-1, 12, 12\)"):
         validate(x, x[:, None], **QUICK_IMAGES)
+
+
+def test_negative_weights_of_a_rare_pixel_hide_no_other():
+    x, y, z = (_fields(seed, 300) for seed in range(3))
+    w = np.where(np.arange(300) < 15, -1.0, 1.0)
+    for sample in (x, y, z):
+        sample[:, 0, 0] = 0
+    x[3, 0, 0], y[:, 11, 11] = 1.0, 0.0
+    real, generated, other = (Dataset(sample, weights=w) for sample in (x, y, z))
+    result = validate(real, generated, calibration=other, correlated="ignore", **QUICK_IMAGES)
+    (check,) = [one for one in result.checks if one.name == "largest change"]
+    assert check.p_value == 0.01
+    assert check.detail == "pixel[11,11] is constant"
+
+
+def test_weights_that_leave_little_are_noted_and_taken():
+    rng = np.random.default_rng(0)
+    x, y, z = (Dataset(rng.normal(size=(40, 2)), weights=rng.lognormal(0, 1.5, 40)) for _ in range(3))
+    result = validate(x, y, calibration=z, **QUICK_IMAGES)
+    assert any("worth" in warning for warning in result.warnings)

@@ -117,3 +117,17 @@ def test_a_lost_mass_at_one_value_is_said():
     y = np.where(y == 1e-9, 1e-9 * rng.random(2000), y)
     assert change_of_shape(x, y).startswith("0 % at one value where 2")
     assert "at one value" not in change_of_shape(x, rng.permutation(x))
+
+
+@pytest.mark.parametrize("word", ["True", "False"])
+def test_truth_values_in_words_are_those_in_numbers(word):
+    rng = np.random.default_rng(0)
+    real = pd.DataFrame({"a": rng.normal(size=200), "seen": rng.random(200) < 0.5})
+    told = pd.DataFrame({"a": rng.normal(size=200), "seen": [word] * 200})
+    numbers = told.assign(seen=np.full(200, word == "True"))
+    one, two = (check_constraints(real, generated) for generated in (told, numbers))
+    assert [str(rule) for rule in one] == [str(rule) for rule in two]
+    results = [validate(real, generated, random_state=0, **FAST) for generated in (told, numbers)]
+    assert [c.value for c in results[0].checks if c.name == "KS"] == [
+        c.value for c in results[1].checks if c.name == "KS"
+    ]

@@ -253,7 +253,7 @@ class TracedStep(Generic[Inputs, Outputs]):
         storages = [None] * len(outputs) + list(self._outer.seen)
         for found, by_rounding, x, storage in zip(deviations, roundings, tensors, storages, strict=True):
             few, many = by_rounding[:_N_ROUNDED_STARTS], by_rounding[_N_ROUNDED_STARTS:]
-            if storage is not None and not is_known(found.change, by_rounding):
+            if storage is not None and found.change > 0 and not is_known(found.change, by_rounding):
                 self._remainders.add(storage)
             if not agrees(found, few, max(x.numel(), 1), largest, many, is_remainder=storage in self._remainders):
                 what = "returned" if storage is None else "made of"

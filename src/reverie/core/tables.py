@@ -217,11 +217,13 @@ def in_same_words(samples: Mapping[str, Any]) -> dict[str, Any]:
         for name, own in labels_of(coded[what]).items():
             known = words.setdefault(name, [])
             known += [word for word in own if word not in known]
+    words = {name: ["False", "True"] if set(known) <= _TRUTH else known for name, known in words.items()}
     for what, sample in coded.items():
         _check_codes(sample, words, what)
         labels = labels_of(sample)
         values = recoded(sample.values, sample.names, labels, words, what) if labels else None
-        if values is not None and values is not sample.values:
+        knows_less = any(len(own) < len(words[name]) for name, own in labels.items())
+        if values is not None and (values is not sample.values or knows_less):
             coded[what] = Coded(values, sample.names, sample.weights, {name: words[name] for name in labels})
     return coded
 
@@ -234,6 +236,8 @@ def _check_codes(sample: Any, words: Mapping[str, Sequence[str]], what: str) -> 
         if set(known) <= _TRUTH:
             continue
         given = x[np.isfinite(x)]
+        if not len(given):
+            continue
         if not (np.isin(given, np.arange(len(known)))).all():
             raise InputError(
                 f"Expected the words {', '.join(known[:20])} in the column {name!r} of {what}, as in another sample, "
@@ -364,6 +368,26 @@ def feature_names(event_shape: Sequence[int]) -> tuple[str, ...]:
     if len(event_shape) == 1:
         return tuple(f"x{j}" for j in range(event_shape[0]))
     return tuple(f"pixel[{','.join(map(str, index))}]" for index in np.ndindex(*event_shape))
+
+
+def n_rows(data: Any) -> int:
+    """Return the number of rows of whatever holds data, along its first axis."""
+    if axes_of(data):
+        return int(data.sizes[axes_of(data)[0][0]])
+    return len(next(iter(data.values()))) if isinstance(data, Mapping) else len(data)
+
+
+def take_rows(data: Any, rows: np.ndarray) -> Any:
+    """Return the given rows of whatever holds data, in a container of the same kind."""
+    if axes_of(data):
+        return data.isel({axes_of(data)[0][0]: rows})
+    if isinstance(data, Mapping):
+        return {name: take_rows(column, rows) for name, column in data.items()}
+    if isinstance(data, list | tuple):
+        return [data[k] for k in rows]
+    if hasattr(data, "iloc"):
+        return data.iloc[rows]
+    return data.take(rows) if hasattr(data, "schema") and hasattr(data, "take") else data[rows]
 
 
 def check_weights(

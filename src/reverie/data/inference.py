@@ -15,8 +15,8 @@ Columns of a table, the first rule that applies:
     theta, longitude, ra, ... or the unit is rad or deg; all values lie in [-pi, pi], [0, 2 pi],
     [-180, 180] or [0, 360]; and they span at least 3/4 of the period. A polar angle in [0, pi]
     and a folded difference of azimuths therefore stay unperiodic.
-5.  integer type, or at least 20 floating-point values that are all whole, and not beyond 2^53 (float32: 2^23):
-    ``integer``, however few the levels, because counts are ordered. An end is a bound if at least
+5.  integer type, or at least 20 floating-point values that are all whole, and below 2^52 (float32: 2^23), from where
+    all are: ``integer``, however few the levels, because counts are ordered. An end is a bound if at least
     0.5 % of the rows (and 3) stand on it, or if it is 0 and no value is negative.
 6.  at most 10 different values that are not whole, in at least 100 rows, each met 10 times on
     average: ``categorical`` with these levels.
@@ -42,10 +42,11 @@ Images and lattices (n, height, width) or (n, channel, height, width) are one co
 
 1.  exactly -1 and +1: ``spin``.
 2.  boolean, or whole with 0 and 1 only: ``pixel`` in [0, 1], integral.
-3.  whole numbers of two values, such as 0 and 255: ``pixel`` with these levels; uint8 beyond 16: ``pixel`` in [0, 255].
-    Others from 0 to 2 ... 16 (the digits of scikit-learn) or 200 ... 255: ``pixel`` up to the largest or up to 255, if
-    the largest has no tail as counts have: at least one number in thousand, and ten, is the largest (or of the six
-    largest below 256), and 0.7 times as many as are the next (or the next six).
+3.  whole numbers of two values, such as 0 and 255: ``pixel`` with these levels; uint8 beyond 16, and whole numbers from
+    0 to exactly 255: ``pixel`` in [0, 255]. Others from 0 to 2 ... 16 (the digits of scikit-learn): ``pixel`` up to the
+    largest, and from 0 to 200 ... 254 up to 255, if they end without the tail that counts have: of the last shade (of
+    255 the last six) there is at least one number in a thousand, ten in all, and 0.7 times as many as of as many
+    shades before.
 4.  other whole numbers: ``integer`` (counts), bounded by 0 if none is negative. So are those of 3 of which more than
     1 % are 0, and half of the others below a tenth of the upper end: pictures are not so dark.
 5.  floats in [0, 1] that come within 0.05 of both ends: ``pixel`` in [0, 1]; in [-1, 1] and on
@@ -196,7 +197,8 @@ def infer_schema(
             guess = {"kind": "mask"}
         elif is_table or is_set:
             exact = dtype != "str" and np.dtype(dtype).kind in "iub" and bool(np.isfinite(x).all())
-            guess = infer_column(np.asarray(x).astype(dtype) if exact else np.asarray(x), name, unit, ends)
+            own = np.asarray(x).astype(dtype) if exact or dtype == "float32" else np.asarray(x)
+            guess = infer_column(own, name, unit, ends)
         else:
             guess = infer_event(x, ends)
         if own_kind is not None and own_kind != guess.get("kind"):
@@ -268,9 +270,11 @@ def infer_event(values: np.ndarray, ends: Ends | None = None) -> Properties:
     if max(-low, high) > _LARGEST:
         return {"kind": "continuous"}
     whole = values.dtype.kind in "iu" or (_is_whole(part) and max(-low, high) < _first_whole(values.dtype))
-    if whole and (low, high) != (0, 1) and low < high and bool(((part == low) | (part == high)).all()):
-        levels: Properties = {"kind": "pixel", "lower": low, "upper": high, "levels": (low, high), "integral": True}
-        return _SPIN if (low, high) == (-1, 1) else levels
+    has_two = low < high and bool(((part == low) | (part == high)).all())
+    if has_two and (low, high) == (-1, 1):
+        return _SPIN
+    if has_two and whole and (low, high) != (0, 1) and _has_no_other(values, low, high):
+        return {"kind": "pixel", "lower": low, "upper": high, "levels": (low, high), "integral": True}
     limits = _range_of_pixels(values.dtype, part, low, high, whole=whole)
     has_empty = low == 0 and np.mean(part == 0) > 0.01
     is_low = 2 * np.sum((part > 0) & (part < _LOW * (limits[1] if whole and limits else high))) > np.sum(part > 0)
@@ -284,6 +288,11 @@ def infer_event(values: np.ndarray, ends: Ends | None = None) -> Properties:
     if circle is not None:
         return {"kind": "periodic", "lower": circle[0], "upper": circle[1], "period": circle[1] - circle[0]}
     return {"kind": "continuous"}
+
+
+def _has_no_other(values: np.ndarray, low: float, high: float) -> bool:
+    """Tell whether all numbers, and not only those that the rules look at, are one of two."""
+    return all(bool(((block == low) | (block == high)).all()) for block in row_blocks(values))
 
 
 def _ends_of(values: np.ndarray, part: np.ndarray) -> Ends:
@@ -501,7 +510,7 @@ def _range_of_pixels(dtype: np.dtype, part: np.ndarray, low: float, high: float,
         return (0.0, 255.0) if dtype == np.uint8 else None
     if high <= 1:
         return 0.0, 1.0
-    if dtype == np.uint8 and high > 16:
+    if (dtype == np.uint8 and high > 16) or (low == 0 and high == 255):
         return 0.0, 255.0
     for least, most, end, width in ((2, 16, high, 1), (200, 255, 255.0, 6)):  # hard ends have no tail as counts have
         last, before = np.count_nonzero(part > high - width), np.count_nonzero(part > high - 2 * width)

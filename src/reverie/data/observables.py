@@ -115,9 +115,8 @@ def power_spectrum(x: Tensor) -> Tensor:
     k_y, k_x = torch.fft.fftfreq(height, 1 / height), torch.fft.fftfreq(width, 1 / width)
     ring = torch.hypot(k_y[:, None], k_x).round().long()
     rings = [power[:, ring == k].mean(1) for k in range(1, max(1, min(height, width) // 2) + 1)]
-    about = torch.finfo(power.dtype)  # what rounding leaves of a ring without power, in any unit
-    least = (about.eps**2 * power.mean((-2, -1))).clamp_min(about.tiny)
-    return torch.maximum(torch.stack(rings, dim=1), least[:, None]).log()
+    about = torch.finfo(power.dtype)  # what rounding leaves of a ring without power, in any unit; of empty images too
+    return torch.stack(rings, dim=1).clamp_min(max(about.tiny, about.eps**2 * float(power.mean()))).log()
 
 
 SPECTRA: dict[str, Function] = {  # several numbers per event: for validation

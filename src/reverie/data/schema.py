@@ -182,17 +182,16 @@ class Schema:
         has them.
         """
         own = self.names
-        unnamed = [feature_names((n,)) for n in (len(own), len(names or ()))]
-        if names is None or not self.is_table or list(names) == own or tuple(own) == unnamed[0]:
+        if names is None or not self.is_table or list(names) == own:
             return None
-        if tuple(names) == unnamed[1]:
-            return None
-        if sorted(names) != sorted(own):
+        if sorted(names) == sorted(own):
+            return [list(names).index(name) for name in own]
+        if not any(tuple(some) == feature_names((len(some),)) for some in (own, names)):
             raise InputError(
                 f"Expected the columns {', '.join(own[:20])} in {what}, got {', '.join(list(names)[:20])}. Select "
                 "these, or rename them."
             )
-        return [list(names).index(name) for name in own]
+        return None
 
     @property
     def labels(self) -> dict[str, tuple[str, ...]]:

@@ -298,8 +298,8 @@ def parse_columns(text: str | None) -> list[str] | None:
     """
     if text is None:
         return None
-    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [""])]
-    if not all(names):
+    names = [name.strip() for name in next(csv.reader([text.replace("\n", " ")], skipinitialspace=True), [""])]
+    if not (names and all(names)):
         raise InputError(f"Expected names between commas, such as pt1,eta1, got {text!r}. Write it without spaces.")
     for name in names:
         if names.count(name) > 1:

@@ -97,7 +97,7 @@ def check_new(path: str | Path, *, overwrite: bool = False) -> Path:
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise FolderError(f"Expected {str(path)!r} to be a folder, got a file. Give another --out.")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(item.name != ".lock" for item in path.iterdir()):
         if not ((path / "config.yaml").is_file() and (path / "command.txt").is_file()):
             raise FolderError(
                 f"Expected a new or empty folder, got {str(path)!r}, which holds other files and is no run folder. "

@@ -48,7 +48,7 @@ def simulate_ising(
         for block in spins.split(_BLOCK):
             sink.write(block.numpy().astype("int8"))
     if n < 4 or field != 0 or beta == 0:
-        return "Averages are those of four configurations and more without a field, at beta > 0."
+        return "No averages: they are made of four configurations and more, without a field, at beta > 0."
     averages, exact = lattice_averages(spins, beta), kaufman(side, beta)
     return f"{averages}\nexact (Kaufman): energy {exact.energy:.6f}, specific heat {exact.specific_heat:.6f} per site"
 

@@ -37,7 +37,7 @@ from reverie.core.lazy import LazyTable, sample_rows
 from reverie.core.products import FastProducts
 from reverie.core.protocols import Runtime
 from reverie.core.random import UNIT, as_seed, child_generator, child_seed
-from reverie.core.tables import Raw, axes_of, check_weights, frame_library, named_columns, recoded, to_raw
+from reverie.core.tables import Raw, axes_of, check_weights, n_rows, named_columns, recoded, take_rows, to_raw
 from reverie.core.types import ArrayLike, Json, RandomState, State
 from reverie.data.batches import bootstrap_rows
 from reverie.data.dataset import Dataset, check_trainable
@@ -566,28 +566,17 @@ class GenerativeModel(SharedOptions, BaseEstimator):
 
     def _scored(self, X: ArrayLike) -> tuple[Tensor, np.ndarray | None]:
         """Return the features of those events of `X` that a score looks at, and their weights, if they have some."""
-        self._values(X, reset=False)  # checks all of them
-        few = self._some_rows(X)
+        values, few = self._values(X, reset=False), self._some_rows(X)
         weights = few.weights if isinstance(few, Dataset) else None
-        return self.preprocessing_.features(self._values(few, reset=False)), weights
+        return self.preprocessing_.features(values if few is X else self._values(few, reset=False)), weights
 
     def _some_rows(self, rows: ArrayLike, n: int = N_SCORED) -> ArrayLike:
         """Return at most `n` of the rows, drawn at random: tables may be sorted. Of 2000 a mean is known well enough.
 
         Containers of one length give the same rows.
         """
-        axis = axes_of(rows)[0][0] if axes_of(rows) else None
-        total = len(rows) if axis is None else rows.sizes[axis]
-        if total <= n:
-            return rows
-        chosen = sample_rows(total, n, child_seed(self.seed_, "scored"))
-        if axis is not None:
-            return rows.isel({axis: chosen})
-        if isinstance(rows, Dataset) or frame_library(rows) == "pyarrow":
-            return rows.take(chosen)
-        if isinstance(rows, list | tuple):
-            return [rows[k] for k in chosen]
-        return rows.iloc[chosen] if hasattr(rows, "iloc") else rows[chosen]
+        total = n_rows(rows)
+        return rows if total <= n else take_rows(rows, sample_rows(total, n, child_seed(self.seed_, "scored")))
 
     def _distance(
         self, real: Tensor, fake: Tensor, weights: np.ndarray | None = None, condition: Tensor | None = None

@@ -226,12 +226,12 @@ def _as_dataset(y: ArrayLike | None) -> Dataset:
             kinds = {n: "categorical" for n, x in zip(names, values.T, strict=True) if _is_label(x)}
             return Dataset(values, names=names, kind=kinds)
         columns = dict(zip(names, values.T, strict=True))
-    raw = to_raw(columns)
-    labels = [
-        n
-        for j, (n, kind) in enumerate(zip(raw.names or (), raw.dtypes or (), strict=True))
-        if n in raw.labels or _is_label(raw.values[:, j].astype(kind if kind != "str" else "float64"))
-    ]
+    raw, given_as, labels = to_raw(columns), list((named_columns(columns) or {}).values()), []
+    for x, name, kind, given in zip(raw.values.T, raw.names or (), raw.dtypes or (), given_as, strict=True):
+        are_objects = as_column(given, name).dtype.kind == "O"  # words, or categories of numbers
+        is_few = len(np.unique(x)) <= _MOST_LEVELS
+        if name in raw.labels or (are_objects and is_few) or (kind != "str" and _is_label(x.astype(kind))):
+            labels.append(name)
     return Dataset(columns, kind=dict.fromkeys(labels, "categorical"))
 
 

@@ -107,12 +107,14 @@ def save_model(model: _Fitted, folder: str | Path) -> Path:
     if folder.exists() and not is_own:
         raise FolderError(f"Expected a new folder to save the model in, got {folder}, which exists. Choose another.")
     temporary, old = folder.with_name(f".{folder.name}.tmp"), folder.with_name(f".{folder.name}.old.tmp")
-    for leftover in (temporary, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+    if old.exists() and not folder.exists():  # of a process that was killed between two names
+        old.rename(folder)
+    shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
         _write(model, temporary)
         if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)  # it comes back if the new one cannot take its place
         try:
             temporary.rename(folder)

@@ -76,7 +76,7 @@ class SymmetryTest:
         return min(1.0, _FOUND_AT / np.sqrt(max(self.n_events, 1.0)))
 
     def __str__(self) -> str:
-        if not self.is_tested:
+        if self.p_value >= ALPHA and not self.is_tested:
             return f"{self.name}: not tested: {_UNTESTED}"
         if self.holds:
             return f"{self.name}: holds (p = {self.p_value:.2g}); asymmetries from about {self.least:.1%} on are found"
@@ -141,7 +141,7 @@ def symmetry_tests(
 def check_symmetries(tests: Sequence[SymmetryTest]) -> None:
     """Raise `BrokenSymmetryError` for the first symmetry that the data break."""
     for test in tests:
-        if not test.is_tested:
+        if test.p_value >= ALPHA and not test.is_tested:
             warnings.warn(
                 f"Expected data that can tell whether {test.name!r} is a symmetry, got {_UNTESTED} The model has it "
                 "all the same.",
@@ -161,7 +161,7 @@ def symmetries_assessed(tests: Sequence[SymmetryTest]) -> Assessment:
     for test in tests:
         meaning = f"events against their transforms; asymmetries from about {test.least:.1%} on are found"
         numbers.append(Quantity(f"symmetry {test.name!r}: p-value", test.p_value, None, meaning))
-        if test.is_tested and not test.holds:
+        if test.p_value < ALPHA:
             warnings.append(
                 f"The model was trained with the symmetry {test.name!r}, which the data break (p = {test.p_value:.2g}, "
                 f"{test.feature}): samples have it, the data do not."

@@ -152,5 +152,6 @@ def meeting_point(environment: Mapping[str, str]) -> str:
     if int(environment.get("SLURM_STEP_NUM_NODES", environment.get("SLURM_NNODES", "1"))) < 2:
         return "127.0.0.1"
     nodes = environment.get("SLURM_STEP_NODELIST", environment.get("SLURM_JOB_NODELIST", ""))
-    first = re.match(r"([^\[,]+)(?:\[(\w+)[^\]]*\]([^\[,]*))?", nodes)
-    return "127.0.0.1" if first is None else "".join(part or "" for part in first.groups())
+    first = re.match(r"(?:[^\[,]|\[[^\]]*\])*", nodes)
+    host = re.sub(r"\[(\w+)[^\]]*\]", r"\1", first.group() if first else "")
+    return host or "127.0.0.1"

@@ -143,6 +143,12 @@ class Comparisons:
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
+    def looked_at(self) -> dict[str, int]:
+        """How many features are looked at one by one, where these are not all."""
+        n = len(set(self.single_names) & set(self.names))
+        return {"n_one_by_one": n} if self.generated.cells is not None else {}
+
+    @property
     def both(self) -> list[Comparison]:
         """Generated against real and, where it was asked for, real against real."""
         return [self.generated] if self.calibration is None else [self.generated, self.calibration]

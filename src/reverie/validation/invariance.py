@@ -22,9 +22,10 @@ p_1 and p_2 of T and of the trees,
 
 The r are drawn for groups of neighbouring rows: of a chain for blocks of ten autocorrelation times of D
 (`reverie.validation.inputs.chains`), and for at most 4096 groups, which leaves the test exact and its time bounded. The
-times are those of functions of the columns that g changes: a table in the order of another column, such as the time, is
-no chain in these. A table whose order goes with a violation, such as runs of another asymmetry one after the other,
-looks like a chain, and less is found in it, or nothing.
+times are those of the f_j of the columns that g changes, of their sum and components, and of each other f_j alone: a
+table in the order of another column, such as the time, is no chain in these where the symmetry holds. A table whose
+order goes with a violation, such as runs of another asymmetry one after the other, looks like a chain, and less is
+found in it, or nothing.
 
 What is found: n events of which a share A are on the wrong side of a symmetry (mean sign A) have z = A n^1/2. T rejects
 at 1 % near 4.4, so A = 5 % is found in 95 % of all samples from about (4.4 + 1.65)^2 / A^2 = 14,600 events on. Where y
@@ -102,8 +103,10 @@ def invariance_test(
     moved = set(np.flatnonzero((y != x).any(axis=(0, 1))).tolist())
     own = [k for k, j in enumerate(changed) if columns[j] <= moved] or list(range(len(changed)))
     generator = np.random.default_rng(child_seed(seed, "orders"))
+    looks = [own, *([k] for k in range(len(changed)) if k not in own)]  # together, and each of the others alone
     try:
-        block = inspect_chains({"pairs": differences[0][:, own]}, tuple(features[k] for k in own), "auto").block
+        pairs = (({"pairs": differences[0][:, k]}, tuple(features[j] for j in k)) for k in looks)
+        block = max(inspect_chains(*pair, "auto").block for pair in pairs)
     except ShortChainError:
         block = -(-len(x) // 4)  # no p below 1/8
     size = max(block, -(-len(x) // _GROUPS))

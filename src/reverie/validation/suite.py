@@ -70,6 +70,7 @@ __all__ = ["validate"]
 
 SMALL = 1000  # events per sample below which "not rejected" says little (validation reference, 4.9)
 COPIES, LOCATION = "copies of training events", "where the classifier finds its evidence"
+_NO_NUMBER = "Without a number in some relabelling, and taken as no difference there: {}."
 _CORRELATED = {"auto": "auto", "blocks": "auto", "thin": "thin", "ignore": "ignore"}
 
 
@@ -202,6 +203,9 @@ def validate(
         streamed = stream(*both, samples.names, constraints=constraints)
     report(1.0, "done")
 
+    empty = [name for name, group in groups.items() if any(np.isnan(one.values).any() for one in group)]
+    if empty:
+        samples = replace(samples, warnings=(*samples.warnings, _NO_NUMBER.format(", ".join(empty))))
     battery = min_p([min_p([ranked(column.values) for column in group]) for group in groups.values()]).observed_p
     p_values = [battery, *(one.p_value for one in tested)]
     p_value = min(1.0, len(p_values) * min(p_values))
@@ -222,7 +226,7 @@ def validate(
         memorisation=cast(MemorisationResult, results[COPIES][0]) if COPIES in results else None,
         located=located,
         chains=samples.chains,
-        sizes=samples.sizes,
+        sizes=samples.sizes | comparisons.looked_at,
         streamed=streamed,
         left_out=(*endless, *left_out),
         seed=seed,

@@ -64,3 +64,9 @@ def test_bad_input_is_answered():
         Logit().fit(column(1))
     with pytest.raises(InputError, match=r"within \[0, inf\], got values from -2"):
         Logit(lower=0).fit(column(-2, 3))
+
+
+def test_the_determinant_of_a_logarithm_refuses_what_the_logarithm_refuses():
+    fitted = Log().fit(column(1, 2))
+    with pytest.raises(InputError):
+        fitted.log_det(column(1, 0))

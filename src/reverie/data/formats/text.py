@@ -13,8 +13,9 @@ import csv
 import gzip
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -155,7 +156,9 @@ def _with_pyarrow(path: Path, layout: _Layout, wanted: list[int]) -> list[np.nda
         return None
     first, found = table.column(keys[0]), []
     if pa.types.is_string(first.type) and any((w or "").lstrip().startswith(_COMMENTS) for w in first.to_pylist()):
-        return None
+        with _open(path) as lines:  # a word in quotes may begin like a comment
+            if any(line.lstrip().startswith(_COMMENTS) for line in islice(lines, layout.skip, None)):
+                return None
     for column in (table.column(keys[j]) for j in wanted):
         is_text = pa.types.is_string(column.type)
         values = _words(column.to_pylist()) if is_text else numbers_of(column) if is_number(column.type) else None
@@ -193,12 +196,19 @@ def _line_by_line(path: Path, layout: _Layout, wanted: list[int]) -> list[np.nda
     with _open(path) as lines:
         for _ in range(layout.skip):
             next(lines)
-        reader = csv.reader(lines, delimiter=layout.delimiter or " ", skipinitialspace=True)
-        split = ((k, line.split()) for k, line in enumerate(lines, 1))
-        for number, fields in split if layout.delimiter is None else ((reader.line_num, row) for row in reader):
-            if not fields or fields[0].lstrip().startswith(_COMMENTS):
+        kept: list[int] = []  # numbers of the lines that are no comments
+
+        def rows() -> Iterator[str]:
+            for number, line in enumerate(lines, layout.skip + 1):
+                if not line.lstrip().startswith(_COMMENTS):
+                    kept.append(number)
+                    yield line
+
+        reader = csv.reader(rows(), delimiter=layout.delimiter or " ", skipinitialspace=True)
+        for fields in (line.split() for line in rows()) if layout.delimiter is None else reader:
+            if not fields:
                 continue
-            numbers.append(layout.skip + number)
+            numbers.append(kept[-1])
             if len(fields) != len(layout.names):
                 raise InputError(
                     f"Expected {len(layout.names)} fields on every line of {path.name}, got {len(fields)} on line "

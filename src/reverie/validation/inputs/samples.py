@@ -233,20 +233,7 @@ def gather_samples(
     roles, notes = _roles(read, seed, max_samples, in_order=in_order)
     if in_order:
         roles = {what: sample.take(chains.kept(len(sample.values))) for what, sample in roles.items()}
-    for what, sample in roles.items():
-        if len(sample.values) < MIN_ROWS:
-            halved = calibration is None and what != "generated"
-            hint = " (half of what was given, as there is no calibration sample)" if halved else ""
-            raise InputError(
-                f"Expected at least {MIN_ROWS} {what} samples, got n_samples = {len(sample.values)}{hint}. Give more "
-                "events."
-            )
-        worth = effective_size(sample.weights) if sample.weights is not None else math.inf
-        if worth < MIN_ROWS:
-            raise InputError(
-                f"Expected {what} events with weights that leave them worth at least {MIN_ROWS} equal ones, got "
-                f"{worth:.3g}, (sum w)^2 / sum w^2 of {len(sample.values):,}. Give more events, or fewer negative ones."
-            )
+    notes += _notes_of_sizes(roles, halved=calibration is None)
     event_shape, table = first.event_shape, {what: sample.values for what, sample in roles.items()}
     centre, scale = robust_scale(table["calibration"], np.concatenate(list(table.values())), image=len(event_shape) > 1)
     if first.sets is not None:
@@ -266,6 +253,30 @@ def gather_samples(
         labels=labels,
     )
     return replace(samples, warnings=(*samples.warnings, *_notes_of_far_entries(samples)))
+
+
+def _notes_of_sizes(roles: Mapping[str, Sample], *, halved: bool) -> list[str]:
+    """Return what weights leave of small samples; raise `InputError` for what is too small for any test."""
+    notes = []
+    for what, sample in roles.items():
+        if len(sample.values) < MIN_ROWS:
+            hint = (
+                " (half of what was given, as there is no calibration sample)" if halved and what != "generated" else ""
+            )
+            raise InputError(
+                f"Expected at least {MIN_ROWS} {what} samples, got n_samples = {len(sample.values)}{hint}. Give more "
+                "events."
+            )
+        worth = effective_size(sample.weights) if sample.weights is not None else math.inf
+        if worth >= MIN_ROWS:
+            continue
+        if (np.asarray(sample.weights) < 0).any():
+            raise InputError(
+                f"Expected {what} events with weights that leave them worth at least {MIN_ROWS} equal ones, got "
+                f"{worth:.3g}, (sum w)^2 / sum w^2 of {len(sample.values):,}. Give more events, or fewer negative ones."
+            )
+        notes.append(f"The weights leave {len(sample.values):,} {what} events worth {worth:.3g} equal ones.")
+    return notes
 
 
 def _notes_of_far_entries(samples: Samples) -> list[str]:

@@ -278,8 +278,8 @@ def _events_and_bias(result: ValidationResult) -> str:
         text += f"statistical error of an analysis of N = {_count(one.events or 0)} events "
         text += f"({_count(one.low)} to {_count(one.high or math.inf)})"
     elif result.biases:
-        n_seen, of_all = len({one.column for one in result.biases}), result.sizes.get("n_features", 0)
-        of_which = f" of the {n_seen} features looked at one by one" if n_seen < of_all else ""
+        n_seen = result.sizes.get("n_one_by_one")
+        of_which = "" if n_seen is None else f" of the {n_seen} features looked at one by one"
         text += f", and no mean, width or tail{of_which} is off by the statistical error of an analysis of "
         text += f"N = {_count(min(one.low for one in result.biases))} events (95 %)"
     return f"{text}."

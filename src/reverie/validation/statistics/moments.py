@@ -113,7 +113,7 @@ def largest_change(z: Tensor, relabel: Relabellings, names: Sequence[str]) -> Co
         part = part - (w @ part) / w.sum()
         f = torch.cat([part, part.square()], dim=1)
         f = f - (w @ f) / w.sum()
-        f = f / ((w @ f.square()) / w.sum()).sqrt().clamp(min=1e-300)
+        f = f / ((w.abs() @ f.square()) / w.abs().sum()).sqrt().clamp(min=1e-300)
         changes = np.abs(row_sums(len(f), f.__getitem__, relabel.contrasts).numpy()) * relabel.unit
         j = int(changes[:, 0].argmax())
         if changes[j, 0] > most[0]:
