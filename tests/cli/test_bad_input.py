@@ -278,3 +278,23 @@ def test_a_file_that_cannot_grow_is_one_sentence(finished, tmp_path):
     assert done.stderr.startswith("error: Expected to write s.npy")
     assert not path.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flag", ["--overwrite=false", "--no-validate=false", "--quiet=1"])
+def test_a_flag_takes_no_value(flag, call, tmp_path):
+    told = refused(call, "run", "vae", "ring", "--max-steps", "1", flag, "--out", tmp_path / "x")
+    assert "Expected no value after" in told
+    assert not (tmp_path / "x").exists()
+
+
+def test_choices_are_named_in_words(call, tmp_path):
+    told = refused(call, "run", "flow_matching", "ring", "--solver", "foo", "--out", tmp_path / "x")
+    assert "typing" not in told
+    assert "heun" in told
+
+
+def test_a_run_without_a_model_is_to_be_carried_on(call, tmp_path):
+    for name in ("config.yaml", "status.json", "command.txt"):
+        (tmp_path / name).write_text("{}")
+    for verb in (["sample", tmp_path, "-o", tmp_path / "x.npy"], ["export", tmp_path]):
+        assert "reverie resume" in refused(call, *verb)

@@ -261,3 +261,8 @@ def test_describe_shows_range_missing_and_notes(table):
     assert "constant" in lines["n"]
     assert "effective number of events 200" in text
     assert f"{np.median(table.values[:, 1]):.6g}" in lines["phi"]
+
+
+def test_words_are_no_event_weights():
+    with pytest.raises(InputError, match="got words in 'kind'"):
+        Dataset({"a": np.arange(4.0), "kind": np.array(["x", "y", "x", "y"])}, weights="kind")

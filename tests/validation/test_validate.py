@@ -15,6 +15,7 @@ from reverie.core.errors import InputError
 from reverie.data import Dataset
 from reverie.report import build, render
 from reverie.validation import REFERENCES, ValidationResult, validate
+from reverie.validation.statistics.moments import normal_scores
 
 ALPHA = 1e-4  # false-alarm rate of each statistical test in this file
 SIGMA = np.array([[1, 0.6, 0], [0.6, 1, 0], [0, 0, 1]])
@@ -339,3 +340,20 @@ def test_weights_that_leave_little_are_noted_and_taken():
     x, y, z = (Dataset(rng.normal(size=(40, 2)), weights=rng.lognormal(0, 1.5, 40)) for _ in range(3))
     result = validate(x, y, calibration=z, **QUICK_IMAGES)
     assert any("worth" in warning for warning in result.warnings)
+
+
+def test_events_of_weight_zero_are_left_out():
+    rng = np.random.default_rng(0)
+    x, y, z = rng.normal(size=(3, 400, 3))
+    w = (np.arange(400) % 2).astype(float)
+    quick = {"classifiers": "none", "n_permutations": 99, "random_state": 0, "correlated": "ignore"}
+    found = validate(Dataset(x, weights=w), y[:200], calibration=Dataset(z, weights=w), **quick)
+    expected = validate(x[1::2], y[:200], calibration=z[1::2], **quick)
+    assert found.p_value == expected.p_value
+    assert "200 real events of weight 0 were left out." in found.warnings
+
+
+def test_normal_scores_are_finite_where_the_ends_have_no_weight():
+    z, w = torch.arange(20.0)[:, None], torch.ones(20)
+    w[[0, 19]] = 0
+    assert normal_scores(z, w).isfinite().all()

@@ -6,6 +6,7 @@ the traceback. A warning is one sentence there too, `note: ...`.
 """
 
 import errno
+import re
 import shlex
 import sys
 import tempfile
@@ -115,8 +116,10 @@ def _with_page(error: ReverieError) -> str:
 
 def _system_sentence(error: OSError) -> str:
     where = f" at {str(error.filename)!r}" if error.filename else ""
-    if error.errno in _DISK:
-        return f"Expected room on the disk, got: {_DISK[error.errno]}{where}. Free some space, then 'reverie resume'."
+    is_short = error.errno is None and re.search(r"requested and \d+ written", str(error))  # as NumPy words it
+    if error.errno in _DISK or is_short:
+        got = "no space left, or a limit of the file size" if is_short else _DISK[error.errno or 0]
+        return f"Expected room on the disk, got: {got}{where}. Free some space, then 'reverie resume'."
     reason = error.strerror or _first_line(error)
     return f"Expected a file or folder that can be used, got: {reason}{where}. Check the path."
 

@@ -22,6 +22,7 @@ from reverie.experiment.config import RunConfig, flatten, parameter_texts, read_
 
 __all__ = ["Options"]
 
+_LITERAL = re.compile(r"typing\.Literal\[(.*?)\]")
 _NAMES = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "tuple": "a list"}
 
 
@@ -145,6 +146,8 @@ class Options(ArgumentParser):
         got = re.search(r"(?:Got value|Given value): (.*)", message)
         if key and got:
             names = [_NAMES.get(name, name) for pair in types if (name := "".join(pair)) != "NoneType"]
+            names = [_LITERAL.sub(lambda found: found[1].replace("'", ""), name) for name in names]
+            names = [name for name in names if "import path" not in name]
             wanted = " or ".join(dict.fromkeys(names)) or "another value"
             option = key[1] if "." in key[1] else key[1].replace("_", "-")
             raise InputError(f"Expected --{option} to be {wanted}, got {got[1]!r}. {self._see()}")
@@ -199,6 +202,10 @@ class Options(ArgumentParser):
             takes_value = True
             if not (more and name.startswith("--model.")):
                 name, takes_value = self._known(name, () if more is None else more)
+            if not takes_value and equals:
+                raise InputError(
+                    f"Expected no value after {name}, got {value!r}. Leave the option out for no. {self._see()}"
+                )
             if not takes_value:
                 yield name, None
             elif equals:

@@ -107,6 +107,8 @@ class Dataset:
             j, others = schema.index(weights), [other for other in schema.names if other != weights]
             if not others:
                 raise InputError(f"Expected columns besides the weights {weights!r}, got none. Name another column.")
+            if schema.columns[j].labels is not None and schema.columns[j].dtype != "bool":
+                raise InputError(f"Expected numbers as event weights, got words in {weights!r}. Name another column.")
             weights, schema = np.asarray(array[:, j]), schema.select(others)
             rest = [k for k in range(array.shape[1]) if k != j]
             array = array.select(rest) if isinstance(array, LazyTable) else np.delete(array, j, axis=1)

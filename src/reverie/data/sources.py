@@ -106,6 +106,8 @@ def _sets(
     columns = {split_unit(name)[0]: x for name, x in columns.items()}
     if weights is not None and weights not in columns:
         raise UnknownNameError("column of the sets", weights, columns)
+    if weights is not None and beside is not None and any(split_unit(name)[0] == weights for name in beside.labels):
+        raise InputError(f"Expected numbers as event weights, got words in {weights!r}. Name another column.")
     others = [name for name in columns if name != weights]
     if names is not None and others:
         raise InputError(

@@ -11,7 +11,7 @@ import csv
 import inspect
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ __all__ = [
     "command_of",
     "flatten",
     "format_duration",
+    "joined_columns",
     "looks_like_path",
     "model_class",
     "model_names",
@@ -178,7 +179,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     content = typed_files.read_yaml(path, dict[str, Any], remedy=_REMEDY)
     for key in ("columns", "condition"):
         if isinstance(content.get(key), list):
-            content[key] = ",".join(str(name) for name in content[key])
+            content[key] = joined_columns([str(name) for name in content[key]])
     for key in DURATIONS:  # 90 is as good as 90s
         if isinstance(content.get(key), (int, float)) and not isinstance(content[key], bool):
             content[key] = str(content[key])
@@ -305,6 +306,11 @@ def parse_columns(text: str | None) -> list[str] | None:
         if names.count(name) > 1:
             raise InputError(f"Expected each column once, got {name!r} twice. Leave one of them out.")
     return names
+
+
+def joined_columns(names: Sequence[str]) -> str:
+    """Return names as `parse_columns` reads them, those with a comma in quotes."""
+    return ",".join(f'"{name}"' if "," in name else name for name in names)
 
 
 def parse_condition(text: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from reverie.core.tables import recoded
 from reverie.data import Dataset, Schema, catalogue, describe, read
 from reverie.data.sources import READERS
 from reverie.data.symmetries import likely_symmetries
-from reverie.experiment.config import looks_like_path, parse_columns
+from reverie.experiment.config import joined_columns, looks_like_path, parse_columns
 from reverie.experiment.folder import write_text
 from reverie.models.symmetries import symmetry_tests
 
@@ -212,13 +212,13 @@ def _columns_apart(
     if wanted is None and _in_catalogue(data):
         wanted = list(catalogue.entry(data).default_columns) or None
     if wanted is not None and not _in_catalogue(data) and not set(wanted) <= set(names):
-        events = find_data(data, columns=",".join(n for n in wanted if n not in names), weights=weights)
+        events = find_data(data, columns=joined_columns([n for n in wanted if n not in names]), weights=weights)
         if events.schema.is_set:
             events = events if schema is None else _with_schema(events, schema)
             return events, find_data(data, columns=condition)
     if wanted is not None:
         wanted = [*wanted, *(name for name in names if name not in wanted)]
-    table = find_data(data, columns=None if wanted is None else ",".join(wanted), weights=weights, schema=schema)
+    table = find_data(data, columns=None if wanted is None else joined_columns(wanted), weights=weights, schema=schema)
     if table.schema.is_set:
         conditions = find_data(data, columns=condition)
         if not conditions.schema.is_table:

@@ -12,7 +12,7 @@ from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.random import child_seed
 from reverie.data import Dataset, Schema
 from reverie.data.observables import OBSERVABLES, SPECTRA, Function, Spec, resolve_observables
-from reverie.experiment.config import RunConfig, parse_columns, parse_duration
+from reverie.experiment.config import RunConfig, joined_columns, parse_columns, parse_duration
 from reverie.experiment.datasets import open_data, values_in
 from reverie.experiment.folder import RunFolder, made_folder, write_json
 from reverie.experiment.inputs import Inputs, Part, drawn_from, joined, joint_names, joint_rows
@@ -142,7 +142,8 @@ def validate_files(
             except UnknownNameError:  # generated events need not have the column of the weights
                 if weights is None:
                     raise
-                other = open_data(path, columns=columns or ",".join(first.names), drop_missing=drop_missing)
+                names = first.names[:-1] if first.schema.is_set else first.names  # the mask is no column of a file
+                other = open_data(path, columns=columns or joined_columns(names), drop_missing=drop_missing)
             _check_alike(first, other, real, path)
             others[what] = other
     first, others = _in_one_schema(first, others)

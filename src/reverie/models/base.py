@@ -745,7 +745,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
         if self.replicas_:
             raise InputError(
                 f"Expected one {type(self).__name__} for this, got {len(self.replicas_)} replicas, whose weights "
-                "differ. Ask one of them, such as model.replicas_[0], which is a fitted model of its own."
+                "differ. Ask one of them, such as model.replicas_[0], which is a fitted model of its own (in a run the "
+                "folder model/replica_0)."
             )
 
     def _bootstrap_sample(self, dataset: Dataset) -> Dataset:

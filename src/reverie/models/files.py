@@ -194,7 +194,10 @@ def load_model(folder: str | Path, **passed_again: Any) -> Any:
     folder = Path(folder)
     folder = folder / "model" if (folder / "model" / "metadata.json").exists() else folder
     if not (folder / "metadata.json").is_file():
-        raise CheckpointError(f"Expected a saved model in {folder}, got no metadata.json there. {_REMEDY}")
+        is_run = (folder / "command.txt").is_file() and not (folder / "model").is_dir()
+        carry_on = f"got a run whose training has not ended. Carry it on: reverie resume {folder}"
+        how = carry_on if is_run else f"got no metadata.json there. {_REMEDY}"
+        raise CheckpointError(f"Expected a saved model in {folder}, {how}")
     metadata = _json(folder / "metadata.json", _Metadata)
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"Expected a model saved by reverie in {folder}, got a foreign folder.")

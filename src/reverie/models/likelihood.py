@@ -95,7 +95,7 @@ class LikelihoodModel(GenerativeModel):
         numbers = (
             Quantity("log-likelihood of held-out events", held.value, held.error, "nats per event; higher is better"),
             Quantity("log-likelihood of training events", trained.value, trained.error, "nats per event"),
-            Quantity("gap between the two", gap, error, "nats; well above its error: the model is overfitted"),
+            Quantity("gap between the two", gap, error, "nats; a gap well above its error means overfitting"),
         )
         if gap > _BY_HEART * error:
             warnings.append(

@@ -204,6 +204,9 @@ def gather_samples(
     check_positive("max_samples", max_samples, integer=True)
     given = [("real", real), ("generated", generated), ("calibration", calibration)]
     read = {what: read_sample(sample, what, names) for what, sample in given if sample is not None}
+    n_read = {what: len(sample.values) for what, sample in read.items()}
+    read = {what: _of_some_weight(sample) for what, sample in read.items()}
+    weightless = {what: n - len(read[what].values) for what, n in n_read.items()}
     first = read["real"]
     read = {what: sample if sample is first else aligned(first, sample, what) for what, sample in read.items()}
     if first.sets is not None:  # padded to the size of the largest
@@ -247,7 +250,10 @@ def gather_samples(
         centre=centre,
         scale=scale,
         sizes={f"n_{what}": len(rows) for what, rows in table.items()} | sizes | {"n_features": len(centre)},
-        warnings=(*copied, *notes, *chains.warnings),
+        warnings=(
+            *(f"{n:,} {what} events of weight 0 were left out." for what, n in weightless.items() if n),
+            *(*copied, *notes, *chains.warnings),
+        ),
         calibration_source="half of real" if calibration is None else calibration_source,
         chains=chains,
         labels=labels,
@@ -333,6 +339,14 @@ def _each_once(read: dict[str, Sample]) -> tuple[dict[str, Sample], list[str]]:
         f"taken as one event with their number as its weight, which leaves {sizes} events."
     )
     return once, [note]
+
+
+def _of_some_weight(sample: Sample) -> Sample:
+    """Return the sample without its events of weight 0, and without weights where the others are all alike."""
+    if sample.weights is None or (sample.weights != 0).all():
+        return sample
+    kept = sample.take(sample.weights != 0)
+    return kept if np.ptp(np.asarray(kept.weights)) > 0 else replace(kept, weights=None)
 
 
 def aligned(real: Sample, sample: Sample, what: str, first: str = "real") -> Sample:

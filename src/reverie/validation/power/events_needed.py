@@ -135,7 +135,8 @@ def events_needed(
     """
     unit = relabel.unit
     means = groups[_MOMENTS][0] if _MOMENTS in groups else None
-    if means is not None and len(means.values) > 1 and (relabel.weights is not None or relabel.block > 1):
+    is_permuted = means is not None and means.extra > 0 and len(means.values) > 1
+    if means is not None and is_permuted and (relabel.weights is not None or relabel.block > 1):
         # 1/n + 1/m of weighted events and chains is that which the permutations of D^2 show per degree of freedom
         unit = float(np.mean(means.values[1:])) / means.extra
     known = [one for group in groups.values() for column in group if (one := _of_column(column, unit)) is not None]

@@ -69,11 +69,12 @@ def normal_scores(z: Tensor, weights: Tensor | None = None) -> Tensor:
     Weights (N,) count with their size: an event of weight three is as three equal ones.
     """
     w = torch.ones(len(z), dtype=torch.float64) if weights is None else weights.double().abs()
-    scores = torch.empty(z.shape, dtype=torch.float64)
+    scores, least = torch.empty(z.shape, dtype=torch.float64), 0.25 / len(z)
     for j, column in enumerate(z.T):
         _, level = torch.unique(column, return_inverse=True)
         mass = torch.zeros(int(level.max()) + 1, dtype=torch.float64).index_add_(0, level, w)
-        scores[:, j] = torch.special.ndtri(((mass.cumsum(0) - mass / 2) / mass.sum())[level])
+        rank = ((mass.cumsum(0) - mass / 2) / mass.sum()).clamp(least, 1 - least)  # an end of weight 0 has rank 0 or 1
+        scores[:, j] = torch.special.ndtri(rank[level])
     return scores
 
 
