@@ -11,7 +11,8 @@ import torch
 
 from reverie.core.errors import InputError
 from reverie.core.lazy import LazyTable
-from reverie.core.tables import as_array, in_same_words, recoded, tabular, to_raw
+from reverie.core.tables import as_array, tabular, to_raw
+from reverie.core.words import in_same_words, recoded
 from reverie.data.dataset import Dataset
 from reverie.explore.tables import read_table
 from reverie.models import GAN, RBM, load_model

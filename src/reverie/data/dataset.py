@@ -22,7 +22,8 @@ from reverie.core.html import Fragment, bars, card, picture, table
 from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows
 from reverie.core.sets import check_sets, multiplicities, real_entries
 from reverie.core.statistics import effective_size
-from reverie.core.tables import check_weights, recoded, to_raw
+from reverie.core.tables import check_weights, to_raw
+from reverie.core.words import recoded
 from reverie.data.inference import infer_schema
 from reverie.data.schema import Schema, in_columns
 

@@ -12,7 +12,7 @@ from reverie.core.checks import check_finite
 from reverie.core.errors import FolderError, InputError, UnknownNameError
 from reverie.core.lazy import LazyTable
 from reverie.core.sets import real_entries, resized
-from reverie.core.tables import recoded
+from reverie.core.words import recoded
 from reverie.data import Dataset, Schema, catalogue, describe, read
 from reverie.data.sources import READERS
 from reverie.data.symmetries import likely_symmetries

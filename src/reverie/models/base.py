@@ -37,8 +37,9 @@ from reverie.core.lazy import LazyTable, sample_rows
 from reverie.core.products import FastProducts
 from reverie.core.protocols import Runtime
 from reverie.core.random import UNIT, as_seed, child_generator, child_seed
-from reverie.core.tables import Raw, axes_of, check_weights, n_rows, named_columns, recoded, take_rows, to_raw
+from reverie.core.tables import Raw, axes_of, check_weights, n_rows, named_columns, take_rows, to_raw
 from reverie.core.types import ArrayLike, Json, RandomState, State
+from reverie.core.words import recoded
 from reverie.data.batches import bootstrap_rows
 from reverie.data.dataset import Dataset, check_trainable
 from reverie.data.lazy import LazyRows, is_lazy, lazily

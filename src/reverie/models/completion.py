@@ -8,8 +8,9 @@ from torch import Tensor
 
 from reverie.core.errors import InputError
 from reverie.core.protocols import Transform
-from reverie.core.tables import Raw, as_array, named_columns, recoded, to_raw
+from reverie.core.tables import Raw, as_array, named_columns, to_raw
 from reverie.core.types import ArrayLike
+from reverie.core.words import recoded
 from reverie.data.dataset import Dataset
 from reverie.data.schema import Schema
 from reverie.data.transforms import Chain, Columns, Dequantise, Elementwise, OneHot, Periodic, PointMass

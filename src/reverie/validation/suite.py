@@ -39,9 +39,9 @@ from reverie.core.arguments import checked
 from reverie.core.checks import check_choice, check_positive
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
-from reverie.core.tables import in_same_words
 from reverie.core.types import ArrayLike, RandomState
 from reverie.core.version import __version__
+from reverie.core.words import in_same_words
 from reverie.validation.battery import BatteryPiece, battery_groups, battery_stages
 from reverie.validation.classifiers.regions import locate as locate_evidence
 from reverie.validation.classifiers.training import seconds_of_training

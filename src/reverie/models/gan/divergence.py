@@ -43,8 +43,8 @@ from reverie.core.arguments import Count, checked
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.measured import Measured
 from reverie.core.random import as_seed, child_generator
-from reverie.core.tables import in_same_words
 from reverie.core.types import ArrayLike, RandomState
+from reverie.core.words import in_same_words
 from reverie.networks.init import initialise
 from reverie.networks.mlp import MLP
 from reverie.networks.replicas import Stacked

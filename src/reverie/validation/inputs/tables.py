@@ -12,8 +12,9 @@ from torch import Tensor
 
 from reverie.core.checks import check_finite, check_table
 from reverie.core.errors import InputError
-from reverie.core.tables import as_array, check_dense, in_same_words
+from reverie.core.tables import as_array, check_dense
 from reverie.core.types import ArrayLike
+from reverie.core.words import in_same_words
 from reverie.validation.inputs.samples import Sample, aligned, read_sample
 
 __all__ = ["as_events", "as_rows", "as_values", "as_weights"]

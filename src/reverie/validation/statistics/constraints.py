@@ -48,8 +48,9 @@ from reverie.core.checks import check_positive, check_table
 from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
 from reverie.core.random import as_generator
-from reverie.core.tables import in_same_words, labels_of, tabular
+from reverie.core.tables import labels_of, tabular
 from reverie.core.types import ArrayLike, RandomState
+from reverie.core.words import in_same_words
 from reverie.validation.inputs.samples import checked_weights, one_precision
 from reverie.validation.permutation.duplicates import n_pairs, row_sets, twin_columns
 from reverie.validation.permutation.multiple_testing import holm, permutation_p

@@ -48,8 +48,8 @@ from reverie.core.errors import InputError
 from reverie.core.proportions import clopper_pearson, percent
 from reverie.core.random import as_seed, child_generator, child_seed
 from reverie.core.statistics import TREE_DIMENSIONS
-from reverie.core.tables import in_same_words
 from reverie.core.types import ArrayLike, RandomState
+from reverie.core.words import in_same_words
 from reverie.validation.inputs.components import MAX_COMPONENTS, fit_components
 from reverie.validation.inputs.samples import aligned, one_precision, read_sample, robust_scale
 from reverie.validation.permutation.multiple_testing import min_p, ranked
