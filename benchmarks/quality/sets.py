@@ -1,6 +1,7 @@
 """How good generated sets of particles are: on a toy whose density is known, and on simulated jets.
 
     python -m benchmarks.quality.sets toy [--models flow_matching gan] [--seeds 0 1 2] [--n-train 20000]
+    python -m benchmarks.quality.sets drawing TRAIN.parquet [--models flow_matching gan]
     python -m benchmarks.quality.sets jets TRAIN.parquet FRESH.parquet [--condition jet_pt] [--models epic_gan]
                                               [--symmetries "reflect eta_rel,reflect phi_rel"] [--load FOLDER]
 
@@ -25,6 +26,7 @@ paper, by a loop written by hand (`benchmarks.quality.epic_gan`), and `--load FO
 
 import argparse
 import math
+import resource
 import statistics
 import time
 from collections.abc import Sequence
@@ -42,6 +44,7 @@ from reverie.validation.classifiers.two_sample import separate
 
 TOY = ("N", "marginals", "pairs", "log p", "AUC log p", "AUC EPiC")
 JETS = ("W1M", "±", "W1P", "±", "W1EFP", "±", "AUC EPiC")
+N_DRAWN = 100_000  # sets, to see what drawing takes
 N_BLOCK = 5000  # jets on each side of one distance
 MODELS = {"flow_matching": reverie.FlowMatching, "gan": reverie.GAN, "epic_gan": EPiCGAN}
 
@@ -49,7 +52,7 @@ MODELS = {"flow_matching": reverie.FlowMatching, "gan": reverie.GAN, "epic_gan":
 def main() -> None:
     """Print a table of figures per model and seed, with the mean over seeds, and real against real."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["toy", "jets"])
+    parser.add_argument("what", choices=["toy", "jets", "drawing"])
     parser.add_argument("files", nargs="*", help="of jets: to train on, and fresh ones")
     parser.add_argument("--models", nargs="+", default=["flow_matching", "gan"], choices=MODELS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -62,7 +65,9 @@ def main() -> None:
     parser.add_argument("--second-half", action="store_true", help="of the fresh jets is the real sample")
     parser.add_argument("--load", nargs="+", default=[], metavar="FOLDER", help="saved models, instead of training")
     options = parser.parse_args()
-    if options.what == "toy":
+    if options.what == "drawing":
+        _drawing(options)
+    elif options.what == "toy":
         _toy(options)
     else:
         _jets(options)
@@ -75,6 +80,23 @@ def _settings(kind: str, options: argparse.Namespace) -> dict[str, Any]:
         own |= {"observables": options.observables} if options.observables else {}
         own |= {"symmetries": options.symmetries.split(",")} if options.symmetries else {}
     return own | ({"penalty_weight": options.penalty_weight} if options.penalty_weight and kind == "gan" else {})
+
+
+def _drawing(options: argparse.Namespace) -> None:
+    """Print what it takes to draw 100,000 sets, which does not depend on how long a model was trained."""
+    train = reverie.data.read(options.files[0]).take(slice(0, 2000))
+    for kind in options.models:
+        model = MODELS[kind](random_state=0, **_settings(kind, options) | {"max_steps": 20}).fit(train)
+        before, began = _peak(), time.process_time()
+        n = len(model.sample(N_DRAWN, random_state=0))
+        seconds = time.process_time() - began
+        memory = f"{_peak():,.0f} MB at most ({before:,.0f} before)"
+        print(f"{kind:14s} {n:,} sets: {seconds:7.1f} s of processor time, {memory}", flush=True)
+
+
+def _peak() -> float:
+    """Return the most memory that the process has held, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _toy(options: argparse.Namespace) -> None:
