@@ -20,11 +20,12 @@ something is the same within a per cent, and a remainder is not: 0.02 |d| + 10 m
 that it stays within the changes of the step, rms(e) <= 2 max rms(d) over all tensors, that of a sign that flips.
 Where a step has several forms, a tensor of which one found this is one for the others too: a moment that holds the
 remainder of a compiled step fades in the next by an amount that is known, and takes up a new remainder.
-So may single entries be. A unit that is on for every event has, under a relativistic loss, a bias whose gradient
-cancels exactly in one order of the sum and leaves a remainder in another, of which Adam makes a full step. An entry
-that the plain step leaves exactly alone may move by |e_i| <= 2 rms(d) where another tensor of its shape, a moment of
-the gradient, shows that a remainder moved it: below 0.001 rms(d) there. A gradient of 0.05 of the usual, put where none
-belongs, stands out in both moments of Adam.
+
+Single entries may be remainders too. A unit that is on for every event has, under a relativistic loss, a bias whose
+gradient cancels exactly in one order of the sum and leaves a remainder in another, of which Adam makes a full step. An
+entry that the plain step leaves exactly alone may move by |e_i| <= 2 rms(d) where another tensor of its shape, a moment
+of the gradient, shows that a remainder moved it: below 0.001 rms(d) there. A gradient of 0.05 of the usual, put where
+none belongs, stands out in both moments of Adam.
 
 A step uphill, the sign of its gradient reversed, was noticed at every learning rate tried, 1e-3 ... 1e-9, in a GAN of
 defaults and in a layer of 784 x 500, with Adam and with plain gradient descent. With one tensor of weights alone

@@ -12,8 +12,8 @@ things, and refuse the others in the same words:
 A column of words becomes codes 0, 1, ... in alphabetical order, and its words are kept as labels.
 Numbers of different types meet in the smallest floating-point or integer type that holds them all, but for whole
 numbers beyond 2^53 beside others that are not, which lose their last digits with a warning; the type of each column is
-remembered. Refused are complex numbers, times, sparse arrays (dense ones may not fit
-in memory), tensors without values, and rows of different lengths.
+remembered. Refused are complex numbers, times, sparse arrays (dense ones may not fit in memory), tensors without
+values, and rows of different lengths.
 
     to_raw         numbers, names and types as they came, before a schema is guessed
     as_array       one array of any shape

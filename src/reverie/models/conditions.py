@@ -252,7 +252,9 @@ def _codes(x: np.ndarray, column: Column) -> np.ndarray:
         try:
             return x.astype(np.float64)
         except (TypeError, ValueError):
-            raise InputError(f"Expected numbers for {column.name}, got {x.ravel()[:3].tolist()}.") from None
+            raise InputError(
+                f"Expected numbers for {column.name}, got {x.ravel()[:3].tolist()}. Give a number for each."
+            ) from None
     labels = list(column.labels)
     unknown = sorted(set(x.astype(str).ravel().tolist()) - set(labels))
     if unknown:

@@ -56,7 +56,7 @@ class Task:
     shape : Shape of the features of an event.
     kind : Kind of the events, as transforms of augmentation go by; that of sets is "image".
     is_set, is_table : Whether the events are sets of particles, or rows of a table.
-    judge : Name of the discriminator's network, "" for one of the user or of sets.
+    discriminator : Name of the discriminator's network, "" for one of the user or of sets.
     generates_lattices : Whether the generator is that of periodic lattices.
     n_categories : One-hot features that are drawn by numbers of the noise of their own.
     """
@@ -65,7 +65,7 @@ class Task:
     kind: Kind
     is_set: bool
     is_table: bool
-    judge: str
+    discriminator: str
     generates_lattices: bool
     n_categories: int
 
@@ -78,7 +78,7 @@ class Task:
 def batch_rows(task: Task, n_rows: int, n_critic: int) -> int:
     """Return the rows of a step, of `n_critic` batches, that `batch_size` "auto" stands for."""
     wanted = _TABLE_BATCH if task.n_features <= _TABLE_BATCH else _IMAGE_BATCH
-    if task.judge == "lattice":  # which learns from each site
+    if task.discriminator == "lattice":  # which learns from each site
         wanted = min(_IMAGE_BATCH, max(_FEWEST_LATTICES, _SITES_PER_BATCH // math.prod(task.shape[-2:])))
     wanted = _SET_BATCH if task.is_set else wanted
     return min(wanted, max(1, n_rows // n_critic)) * min(n_critic, n_rows)
@@ -86,7 +86,7 @@ def batch_rows(task: Task, n_rows: int, n_critic: int) -> int:
 
 def augments_by_default(task: Task, n_rows: int) -> bool:
     """Tell whether `augmentation` "auto" stands for "adaptive" with so many training rows."""
-    return n_rows < _AUGMENTED_ROWS[task.is_table] and task.judge != "lattice" and not task.is_set
+    return n_rows < _AUGMENTED_ROWS[task.is_table] and task.discriminator != "lattice" and not task.is_set
 
 
 def activations(activation: str, objective: Objective, *, is_set: bool) -> tuple[str, str]:
@@ -116,7 +116,7 @@ def adversarial_settings(
     task : What is known of events and networks.
     augmentation : "none", "adaptive" or a probability.
     """
-    default = learning_rate_of(model.optimizer, model.objective, images=task.judge == "dcgan")
+    default = learning_rate_of(model.optimizer, model.objective, images=task.discriminator == "dcgan")
     rate, d_rate = model.learning_rate, model.discriminator_learning_rate
     if rate is None:
         rate, d_rate = default.learning_rate, default.discriminator if d_rate is None else d_rate
@@ -124,11 +124,11 @@ def adversarial_settings(
     weight = model.penalty_weight
     if weight is None and penalty in ("r1", "r2", "r1_r2"):
         of_table = OBJECTIVES["relativistic"].penalty_weight * max(1.0, task.n_features / _FEATURES_OF_GAMMA)
-        weight = {"dcgan": _IMAGE_GAMMA, "lattice": _LATTICE_GAMMA}.get(task.judge, of_table)
+        weight = {"dcgan": _IMAGE_GAMMA, "lattice": _LATTICE_GAMMA}.get(task.discriminator, of_table)
         weight = _SET_GAMMA if task.is_set else weight
     elif weight is None:
         weight = OBJECTIVES["wasserstein_gp"].penalty_weight if penalty != "none" else 0.0
-    is_costly = task.judge in ("dcgan", "lattice") and penalty == "r1_r2"
+    is_costly = task.discriminator in ("dcgan", "lattice") and penalty == "r1_r2"
     every = max(objective.penalty_every, _COSTLY_PENALTY_EVERY if is_costly else 1)
     first, second = default.betas if model.betas is None else model.betas
     probability = {"none": None, "adaptive": 0.0}.get(str(augmentation), augmentation)

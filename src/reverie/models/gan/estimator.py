@@ -386,7 +386,7 @@ class GAN(GenerativeModel):
             "table" if schema.is_table else "lattice" if self._is_periodic else "image",
             is_set=schema.is_set,
             is_table=schema.is_table,
-            judge=self._network_name(self.discriminator),
+            discriminator=self._network_name(self.discriminator),
             generates_lattices=self._generates_lattices,
             n_categories=len(self._categories),
         )
