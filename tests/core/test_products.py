@@ -35,6 +35,27 @@ def test_a_product_is_a_product(preferred, m, k, n, turned):
     assert product(a.double(), b.double()).dtype == torch.float64
 
 
+@needs_onednn
+@pytest.mark.parametrize("part", [lambda x: x[:80, :90], lambda x: x[:80, ::2][:, :90], lambda x: x.t()[:80, :90]])
+def test_a_part_of_an_array_reaches_the_library_whole(monkeypatch, part):
+    """OneDNN takes a thousand times as long for a second factor that is part of a larger array.
+
+    The twin: one that is whole, by rows or by columns, is given as it stands, without a copy.
+    """
+    given = []
+    packet = torch.ops.mkldnn._linear_pointwise
+    library = packet.default
+    monkeypatch.setattr(packet, "default", lambda a, weight, *rest: given.append(weight) or library(a, weight, *rest))
+    monkeypatch.setattr(products, "_prefers_onednn", lambda: True)
+    a, larger = drawn(100, 80), drawn(200, 200)
+    b, whole = part(larger), drawn(90, 80).t()
+    found, other = product(a, b), product(a, whole)
+    torch.testing.assert_close(found, a @ b, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(other, a @ whole, rtol=1e-4, atol=1e-4)
+    assert all(w.is_contiguous() or w.t().is_contiguous() for w in given)
+    assert given[1].data_ptr() == whole.data_ptr()
+
+
 def steps(x, y, bias, many, others):
     return (
         torch.addmm(bias, x, y.t()),

@@ -57,7 +57,9 @@ class FastProducts(TorchFunctionMode):
 
 
 def _by_onednn(a: Tensor, b: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise.default(a, b.t(), bias, "none", [], "")
+    if not (b.is_contiguous() or b.t().is_contiguous()):
+        b = b.contiguous()  # a part of a larger array: oneDNN has no fast code for it, and takes 1,000 times as long
+    return torch.ops.mkldnn._linear_pointwise.default(a.contiguous(), b.t(), bias, "none", [], "")
 
 
 def _each_by_onednn(a: Tensor, b: Tensor) -> Tensor:
