@@ -195,5 +195,5 @@ def test_columns_go_by_their_names():
     found = kmeans(table, 2, random_state=0)
     np.testing.assert_array_equal(found.predict(table[["b", "a"]]), found.labels)
     np.testing.assert_array_equal(found.predict(table.to_numpy()), found.labels)
-    with pytest.raises(InputError, match="Expected the features a, b"):
+    with pytest.raises(InputError, match="Expected the columns a, b"):
         found.predict(table.rename(columns={"a": "c"}))

@@ -199,7 +199,7 @@ def test_named_columns_may_come_in_any_order():
 
 def test_rows_of_another_width_are_refused():
     result = principal_components(np.random.default_rng(0).normal(size=(9, 3)), n_bootstrap=0)
-    with pytest.raises(InputError, match="rows of 3 features, got 2"):
+    with pytest.raises(InputError, match="Expected 3 features .x0, x1, x2., got 2"):
         result.transform(np.zeros((2, 2)))
     with pytest.raises(InputError, match="rows of 3 scores, got 4"):
         result.inverse_transform(np.zeros((2, 4)))

@@ -81,7 +81,7 @@ X9 = np.random.default_rng(0).normal(size=(40, 3))
         (lambda: tsne(SimpleNamespace(values=X9, names=None, weights=np.arange(40.0))), "unequal weights"),
         (lambda: trustworthiness(X9, X9[:30]), "40 rows and 30 points"),
         (lambda: biplot(principal_components(X9, n_bootstrap=0), X9, (0, 3)), "between 0 and 2"),
-        (lambda: biplot(principal_components(X9, n_bootstrap=0), X9[:, :2]), "rows of 3 features"),
+        (lambda: biplot(principal_components(X9, n_bootstrap=0), X9[:, :2]), "Expected 3 features"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_in_words(call, words):

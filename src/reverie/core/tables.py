@@ -49,6 +49,7 @@ __all__ = [
     "check_dense",
     "check_weights",
     "check_width",
+    "column_order",
     "feature_names",
     "frame_library",
     "join_columns",
@@ -252,6 +253,29 @@ def feature_names(event_shape: Sequence[int]) -> tuple[str, ...]:
     if len(event_shape) == 1:
         return tuple(f"x{j}" for j in range(event_shape[0]))
     return tuple(f"pixel[{','.join(map(str, index))}]" for index in np.ndindex(*event_shape))
+
+
+def column_order(own: Sequence[str], names: Sequence[str] | None, what: str) -> list[int] | None:
+    """Return where the columns `own` stand among `names`; None for as many in this order, or without names.
+
+    Columns called x0, x1, ... are those of an array: they fit all names, by their places.
+
+    Raises
+    ------
+    InputError
+        For other names; `what` is what has them.
+    """
+    own, names = tuple(own), None if names is None else tuple(names)
+    if names is None or names == own:
+        return None
+    if sorted(names) == sorted(own):
+        return [names.index(name) for name in own]
+    if any(some == feature_names((len(some),)) for some in (own, names)):
+        return None
+    raise InputError(
+        f"Expected the columns {', '.join(own[:20])} in {what}, got {', '.join(names[:20])}. Select these, or rename "
+        "them."
+    )
 
 
 def n_rows(data: Any) -> int:

@@ -22,7 +22,7 @@ from reverie.core.html import Fragment, bars, card, picture, table
 from reverie.core.lazy import LazyTable, is_large, row_blocks, sample_rows
 from reverie.core.sets import check_sets, multiplicities, real_entries
 from reverie.core.statistics import effective_size
-from reverie.core.tables import check_weights, to_raw
+from reverie.core.tables import check_weights, column_order, to_raw
 from reverie.core.words import recoded
 from reverie.data.inference import infer_schema
 from reverie.data.schema import Schema, in_columns
@@ -214,7 +214,8 @@ class Dataset:
 
         Raises `InputError` for columns of other names; `what` is what messages call the events.
         """
-        places = schema.places(self.names, what) if self.schema.is_table else None
+        both_tables = schema.is_table and self.schema.is_table
+        places = column_order(schema.names, self.names, what) if both_tables else None
         if places is None:
             return self
         values = self.values.select(places) if isinstance(self.values, LazyTable) else self.values[:, places]

@@ -26,7 +26,6 @@ from typing import Any, Self
 
 from reverie.core.checks import check_different
 from reverie.core.errors import InputError, UnknownNameError
-from reverie.core.tables import feature_names
 
 __all__ = ["KIND_NAMES", "Column", "Schema", "in_columns", "split_unit"]
 
@@ -174,24 +173,6 @@ class Schema:
     def names(self) -> list[str]:
         """Names of the columns, in order."""
         return [column.name for column in self.columns]
-
-    def places(self, names: Sequence[str] | None, what: str) -> list[int] | None:
-        """Return where the columns of this schema of a table stand among `names`; None for as many in this order.
-
-        None, too, where either has no names but x0, x1, ... of an array. Raises `InputError` for other names; `what`
-        has them.
-        """
-        own = self.names
-        if names is None or not self.is_table or list(names) == own:
-            return None
-        if sorted(names) == sorted(own):
-            return [list(names).index(name) for name in own]
-        if not any(tuple(some) == feature_names((len(some),)) for some in (own, names)):
-            raise InputError(
-                f"Expected the columns {', '.join(own[:20])} in {what}, got {', '.join(list(names)[:20])}. Select "
-                "these, or rename them."
-            )
-        return None
 
     @property
     def labels(self) -> dict[str, tuple[str, ...]]:

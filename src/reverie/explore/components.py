@@ -32,7 +32,7 @@ from reverie.core.checks import check_table
 from reverie.core.errors import InputError
 from reverie.core.random import as_seed, child_seed
 from reverie.core.types import ArrayLike, RandomState
-from reverie.explore.tables import Result, read_table, sklearn_seed
+from reverie.explore.tables import Result, read_like, read_table, sklearn_seed
 
 __all__ = ["Biplot", "PCAResult", "biplot", "fix_signs", "principal_components"]
 
@@ -43,7 +43,6 @@ POWER_ITERATIONS = 7  # of the randomised route, as many as scikit-learn takes f
 RANDOMISED_COMPONENTS = 50
 BOOTSTRAP_COMPONENTS, BOOTSTRAP_ROWS = 32, 20_000
 BLOCK = 4096  # rows that are centred at once
-_WIDTH = "Expected rows of {} {}, got {}. Give the columns of this result."
 
 
 @dataclass(frozen=True)
@@ -94,19 +93,16 @@ class PCAResult(Result):
 
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Return the scores (n, k) of rows `X` with the same d features; those with the same names in any order."""
-        table = read_table(X)
-        values = table.values
-        if values.shape[1] != len(self.mean):
-            raise InputError(_WIDTH.format(len(self.mean), "features", values.shape[1]))
-        if table.names != self.names and set(table.names) == set(self.names):
-            values = values[:, [table.names.index(name) for name in self.names]]
+        values = read_like(X, self.names).values
         return np.concatenate([rows @ self.components.T for rows in _centred(values, self.mean, self.scale)])
 
     def inverse_transform(self, scores: np.ndarray) -> np.ndarray:
         """Return the rows (n, d) with these scores (n, k), or (n, j) for the leading j <= k components."""
         scores = np.atleast_2d(np.asarray(scores, dtype=float))
         if scores.shape[1] > len(self.components):
-            raise InputError(_WIDTH.format(len(self.components), "scores", scores.shape[1]))
+            raise InputError(
+                f"Expected rows of {len(self.components)} scores, got {scores.shape[1]}. Give those of this result."
+            )
         return scores @ self.components[: scores.shape[1]] * self.scale + self.mean
 
     def __str__(self) -> str:

@@ -64,22 +64,14 @@ def read_like(X: ArrayLike, names: Sequence[str]) -> Table:
     Raises `InputError` for another number of features, or for other names than those of a table that had some.
     """
     table = read_table(X)
-    unnamed = tables.feature_names(table.event_shape)
-    if tuple(table.names) not in (tuple(names), unnamed) and len(table.names) == len(names):
-        if sorted(table.names) == sorted(names):
-            order = [table.names.index(name) for name in names]
-            return replace(table, values=table.values[:, order], names=tuple(names))
-        if tuple(names) != tables.feature_names((len(names),)):
-            raise InputError(
-                f"Expected the features {', '.join(names[:6])}, got {', '.join(table.names[:6])}. Select these, or "
-                "rename them."
-            )
     if len(table.names) != len(names):
         raise InputError(
             f"Expected {len(names)} features ({', '.join(names[:6])}{', ...' if len(names) > 6 else ''}), "
-            f"got {len(table.names)}. Give rows like those that were clustered."
+            f"got {len(table.names)}. Give rows with the features of this result."
         )
-    return table
+    has_names = table.names != tables.feature_names(table.event_shape)
+    order = tables.column_order(names, table.names if has_names else None, "X")
+    return table if order is None else replace(table, values=table.values[:, order], names=tuple(names))
 
 
 def read_unweighted(X: ArrayLike) -> Table:

@@ -37,7 +37,7 @@ from reverie.core.lazy import LazyTable, sample_rows
 from reverie.core.products import FastProducts
 from reverie.core.protocols import Runtime
 from reverie.core.random import UNIT, as_seed, child_generator, child_seed
-from reverie.core.tables import Raw, axes_of, check_weights, n_rows, named_columns, take_rows, to_raw
+from reverie.core.tables import Raw, axes_of, check_weights, column_order, n_rows, named_columns, take_rows, to_raw
 from reverie.core.types import ArrayLike, Json, RandomState, State
 from reverie.core.words import recoded
 from reverie.data.batches import bootstrap_rows
@@ -673,7 +673,8 @@ class GenerativeModel(SharedOptions, BaseEstimator):
                 "reverie.data.Dataset(X), which make categories of them, or leave the column out."
             )
         if not reset:
-            places = self.schema_.places(raw.names, "X") if raw.values.ndim == 2 else None
+            both_tables = self.schema_.is_table and raw.values.ndim == 2
+            places = column_order(self.schema_.names, raw.names, "X") if both_tables else None
             if places is not None:
                 in_order: Any = (
                     raw.values.select(places) if isinstance(raw.values, LazyTable) else raw.values[:, places]
