@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reverie.validation.permutation.multiple_testing import holm, min_p, permutation_p, ranked
+from reverie.validation.permutation.multiple_testing import global_p, holm, min_p, permutation_p, ranked
 
 
 def test_holm_equals_the_worked_example():
@@ -21,6 +21,32 @@ def test_holm_keeps_the_chance_of_any_false_alarm_at_its_level():
     low, high = stats.binom.ppf([0.5e-4, 1 - 0.5e-4], 4000, 1 - 0.995**10)
     assert low <= alarms <= high
     assert sum(row.min() <= 0.05 for row in p) > high  # twin: no correction
+
+
+@pytest.mark.parametrize(
+    ("battery", "classifiers", "found"),
+    [
+        (0.01, [0.2], (0.0125, 0, 1.25)),
+        (0.01, [0.001], (0.005, 1, 5.0)),
+        (0.02, [0.5, 0.004], (0.024, 2, 6.0)),
+        (0.03, [], (0.03, 0, 1.0)),
+        (0.9, [0.9], (1.0, 0, 1.25)),
+    ],
+)
+def test_the_battery_has_the_weight_of_four_classifiers(battery, classifiers, found):
+    assert global_p(battery, classifiers) == pytest.approx(found)
+
+
+@pytest.mark.parametrize("law", ["independent", "equal", "never together"])
+def test_the_global_p_keeps_its_level_whatever_the_dependence(law):
+    # 20,000 tests at 5 %; limit at a false-alarm rate of 1e-4
+    u = np.random.default_rng(0).uniform(size=(20_000, 2))
+    other = {"independent": u[:, 1], "equal": u[:, 0], "never together": (u[:, 0] + 0.5) % 1}[law]
+    pairs = list(zip(u[:, 0], other, strict=True))
+    high = stats.binom.isf(1e-4, 20_000, 0.05)
+    assert sum(global_p(p, [q])[0] <= 0.05 for p, q in pairs) <= high
+    if law != "equal":
+        assert sum(min(p, q) <= 0.05 for p, q in pairs) > high  # twin: no correction
 
 
 @pytest.mark.parametrize(("larger", "p"), [(0, 0.1), (3, 0.4), (9, 1.0)])

@@ -22,9 +22,9 @@ run in any case. What takes all pairs of rows is left out where these are too ma
 Correction: the columns of a group, such as all features of KS, are combined within it, then the groups, by min-P (see
 `reverie.validation.permutation.multiple_testing`), into one p-value for the battery. Hard constraints are one of these
 groups. Classifiers cannot share the permutations, so the global p-value is Bonferroni's over the battery and the
-classifiers: the smallest p times their number. It is valid whatever the dependence between them. Adjusted p-values are
-those of Westfall and Young, step-down: by feature within each test, the strongest of each group among the groups.
-q-values (Benjamini and Hochberg) stand beside them.
+classifiers, the battery with the weight of four classifiers. It is valid whatever the dependence between them. Adjusted
+p-values are those of Westfall and Young, step-down: by feature within each test, the strongest of each group among the
+groups. q-values (Benjamini and Hochberg) stand beside them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,11 +46,11 @@ from reverie.validation.battery import BatteryPiece, battery_groups, battery_sta
 from reverie.validation.classifiers.regions import locate as locate_evidence
 from reverie.validation.classifiers.training import seconds_of_training
 from reverie.validation.classifiers.two_sample import beside, separate
-from reverie.validation.comparison import Comparisons, build_comparisons
+from reverie.validation.comparison import Comparisons, Groups, build_comparisons
 from reverie.validation.inputs.chains import LEAST_BLOCKS
 from reverie.validation.inputs.large_samples import part_of, stream
 from reverie.validation.inputs.samples import Samples, gather_samples, read_sample
-from reverie.validation.permutation.multiple_testing import min_p, ranked
+from reverie.validation.permutation.multiple_testing import global_p, min_p, ranked
 from reverie.validation.results.assemble import (
     constraint_results,
     events_and_biases,
@@ -70,7 +70,6 @@ __all__ = ["validate"]
 
 SMALL = 1000  # events per sample below which "not rejected" says little (validation reference, 4.9)
 COPIES, LOCATION = "copies of training events", "where the classifier finds its evidence"
-_NO_NUMBER = "Without a number in some relabelling, and taken as no difference there: {}."
 _CORRELATED = {"auto": "auto", "blocks": "auto", "thin": "thin", "ignore": "ignore"}
 
 
@@ -203,12 +202,8 @@ def validate(
         streamed = stream(*both, samples.names, constraints=constraints)
     report(1.0, "done")
 
-    empty = [name for name, group in groups.items() if any(np.isnan(one.values).any() for one in group)]
-    if empty:
-        samples = replace(samples, warnings=(*samples.warnings, _NO_NUMBER.format(", ".join(empty))))
     battery = min_p([min_p([ranked(column.values) for column in group]) for group in groups.values()]).observed_p
-    p_values = [battery, *(one.p_value for one in tested)]
-    p_value = min(1.0, len(p_values) * min(p_values))
+    p_value, _, _ = global_p(battery, [one.p_value for one in tested])
     checks, regions = test_results(groups, alpha), region_occupancy(comparisons, samples, alpha)
     rules, means = constraint_results(groups, comparisons, samples), observable_results(groups, comparisons, alpha)
     boxes = () if located is None else located.boxes
@@ -232,7 +227,7 @@ def validate(
         seed=seed,
         n_permutations=n_permutations,
         alpha=alpha,
-        warnings=_warnings(samples, comparisons, best, left_out, endless),
+        warnings=_warnings(samples, comparisons, groups, best, left_out, endless),
         settings={
             "max_samples": max_samples,
             "calibration": samples.calibration_source,
@@ -311,7 +306,12 @@ def _named_stages(stages: list[Stage], tests: Sequence[str]) -> list[Stage]:
 
 
 def _warnings(
-    samples: Samples, comparisons: Comparisons, best: ClassifierResult | None, left_out: list[str], endless: list[str]
+    samples: Samples,
+    comparisons: Comparisons,
+    groups: Groups,
+    best: ClassifierResult | None,
+    left_out: list[str],
+    endless: list[str],
 ) -> tuple[str, ...]:
     notes = []
     if left_out:
@@ -324,7 +324,12 @@ def _warnings(
             f"Left out with so many rows: {', '.join(endless)}. What they take grows as the square of the rows; "
             "give a smaller max_samples to have them."
         )
-    notes += [*samples.warnings, *comparisons.notes]
+    notes += [*samples.warnings]
+    empty = [name for name, group in groups.items() if any(np.isnan(one.values).any() for one in group)]
+    if empty:
+        names = ", ".join(empty)
+        notes.append(f"Without a number in some relabelling, and taken as no difference there: {names}.")
+    notes += comparisons.notes
     smallest = min(len(samples.reference.values), len(samples.generated.values))
     if smallest < SMALL:
         notes.append(

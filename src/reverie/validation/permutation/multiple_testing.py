@@ -18,6 +18,16 @@ Adjusted p-values of the single statistics come from the same table by steps: th
 the smallest of all K, the next against the smallest of the K - 1 that remain, and so on, never less than
 the one before (Westfall and Young 1993, step-down). They control the chance of any false alarm as Holm's do, and
 use what the statistics have in common instead of assuming the worst.
+
+Tests without shared permutations, of which one p-value is the battery's and each other a classifier's, are joined by
+Bonferroni's rule with weights,
+
+    p = min(1, min_k p_k sum_j w_j / w_k),
+
+which is valid for weights that do not depend on the data, whatever the dependence among the tests (Genovese, Roeder
+and Wasserman, Biometrika 93 (2006) 509): the level of the test is shared out by weight. The battery holds some twenty
+tests and one of them is usually the first to see a difference, so it has the weight of four classifiers
+(`python -m benchmarks.quality.power`).
 """
 
 from collections.abc import Sequence
@@ -29,7 +39,9 @@ from scipy.stats import false_discovery_control
 from reverie.core.arguments import checked
 from reverie.core.errors import InputError
 
-__all__ = ["Ranked", "benjamini_hochberg", "holm", "min_p", "permutation_p", "ranked", "step_down"]
+__all__ = ["Ranked", "benjamini_hochberg", "global_p", "holm", "min_p", "permutation_p", "ranked", "step_down"]
+
+_BATTERY = 4.0  # weight of the battery beside 1 of each classifier
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,21 @@ def step_down(columns: Sequence[Ranked]) -> list[float]:
         largest = max(largest, min_p([columns[j] for j in order[place:]]).observed_p)
         adjusted[k] = largest
     return adjusted
+
+
+def global_p(battery: float, classifiers: Sequence[float]) -> tuple[float, int, float]:
+    """Return the p-value of the battery and all classifiers, the place of the test it is of, and what that p was times.
+
+    Parameters
+    ----------
+    battery : p-value of all statistics together; its place is 0.
+    classifiers : p-value of each classifier, at the places 1, 2, ...
+    """
+    p = np.array([battery, *classifiers])
+    weights = np.array([_BATTERY, *(1.0 for _ in classifiers)])
+    factors = weights.sum() / weights
+    first = int(np.argmin(p * factors))
+    return min(1.0, float(p[first] * factors[first])), first, float(factors[first])
 
 
 @checked

@@ -8,6 +8,7 @@ from reverie.core.html import card, folded, listed, table
 from reverie.validation.classifiers.regions import Located
 from reverie.validation.inputs.chains import ChainReport
 from reverie.validation.inputs.large_samples import Streamed
+from reverie.validation.permutation.multiple_testing import global_p
 from reverie.validation.power.biases import Bias
 from reverie.validation.power.events_needed import EventsNeeded, detectable_auc
 from reverie.validation.results.findings import Finding
@@ -160,7 +161,8 @@ class ValidationResult:
         lines += [*map(str, self.constraints), *map(str, self.observables)]
         if self.classifiers:
             lines.append(
-                "The global p is the smaller of this p and that of a classifier, times their number (Bonferroni)."
+                "The global p is the smallest of this p and those of the classifiers, each times its factor: "
+                "Bonferroni's rule, by which all statistics together have the weight of four classifiers."
             )
         if self.memorisation is not None:
             lines += ["", "Training events:", *[f"  {line}" for line in str(self.memorisation).splitlines()]]
@@ -240,14 +242,13 @@ class ValidationResult:
 def _source(result: ValidationResult) -> str:
     """Return which test the global p-value comes from: only the battery's is one of permutations."""
     permuted = f"min-P of the battery over {result.n_permutations:,} permutations"
-    parts = [(result.battery_p, permuted)]
     in_blocks = result.chains.block > 1 or bool(result.settings.get("weighted"))
     ranks = "permutations of the AUC" if in_blocks else "Mann-Whitney test of the scores"
-    parts += [(one.p_value, f"{ranks} of the classifier ({one.learner})") for one in result.classifiers]
-    least, words = min(parts, key=lambda part: part[0])
-    if not math.isclose(result.p_value, min(1.0, len(parts) * least), rel_tol=1e-6):
+    sources = [permuted, *(f"{ranks} of the classifier ({one.learner})" for one in result.classifiers)]
+    p, first, factor = global_p(result.battery_p, [one.p_value for one in result.classifiers])
+    if not math.isclose(result.p_value, p, rel_tol=1e-6):
         return "the smallest of several tests, corrected for their number"  # of an older version
-    return words if len(parts) == 1 else f"{words}, times {len(parts)} after Bonferroni"
+    return sources[first] if factor == 1 else f"{sources[first]}, times {factor:g} after Bonferroni"
 
 
 def _events_and_bias(result: ValidationResult) -> str:
