@@ -16,7 +16,6 @@ from reverie.core.errors import InputError
 from reverie.data.transforms import Chain, Dequantise, Standardise
 from reverie.models import load_model, save_model
 from reverie.models.density_features import Coordinates, NarrowNoise, narrow_noise, wrapped
-from reverie.models.flow_matching import estimator
 from reverie.models.flow_matching.likelihood import log_prob
 from reverie.models.flow_matching.path import gaussian_velocity, mean_over_batch, path
 from reverie.models.flow_matching.perceptron import VelocityMLP
@@ -748,49 +747,6 @@ def test_convolutions_of_many_images_take_steps_of_muon_and_resume_at_the_same_b
         pass
     np.testing.assert_array_equal(resumed.sample(4, random_state=0), whole.sample(4, random_state=0))
     assert (broken.sample(4, random_state=0) != whole.sample(4, random_state=0)).any()
-
-
-@pytest.mark.parametrize(
-    ("shape", "options", "expected"),
-    [
-        ((90, 2), {}, 0.1),
-        ((130, 2), {}, 0.0),
-        ((130, 2), {"dropout": 0.3}, 0.3),
-        ((90, 2), {"dropout": 0.0}, 0.0),
-        ((90, 8, 8), {}, 0.0),
-    ],
-)
-def test_the_perceptron_of_few_events_has_dropout(monkeypatch, shape, options, expected):
-    monkeypatch.setattr(estimator, "_MANY", 100)
-    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    model = FlowMatching(width=4, max_steps=1, validation_fraction=0.1, **TINY, **options).fit(x)
-    assert model._dropout == expected
-    assert model.resolved_.get("dropout", expected) == expected
-    if len(shape) == 2:
-        assert model._run.train_step.network.dropout.p == expected
-
-
-def test_dropout_draws_from_the_run_and_leaves_samples_and_likelihoods_alone():
-    """The twin: without dropout the same seed comes to other weights."""
-    x = np.random.default_rng(0).normal(size=(200, 2))
-
-    def fitted(dropout, seed):
-        torch.manual_seed(seed)  # of nobody's concern
-        return FlowMatching(width=8, max_steps=5, dropout=dropout, **TINY).fit(x)
-
-    one, other, without = fitted(0.2, 0), fitted(0.2, 1), fitted(0.0, 0)
-    weights = [torch.cat([p.flatten() for p in m._velocity().parameters()]) for m in (one, other, without)]
-    assert torch.equal(weights[0], weights[1])
-    assert not torch.equal(weights[0], weights[2])
-    np.testing.assert_array_equal(one.sample(9, random_state=1), one.sample(9, random_state=1))
-    np.testing.assert_array_equal(one.log_likelihood(x[:9]).values, one.log_likelihood(x[:9]).values)
-
-
-@pytest.mark.usefixtures("small_units")
-def test_dropout_of_convolutions_is_refused():
-    x = np.random.default_rng(0).normal(size=(20, 8, 8)).astype(np.float32)
-    with pytest.raises(InputError, match="Expected dropout='auto' or 0 for network='unet', got 0.1"):
-        FlowMatching(width=4, max_steps=1, dropout=0.1, **TINY).fit(x)
 
 
 @pytest.mark.parametrize("network", [(64, 64), "residual", 3])

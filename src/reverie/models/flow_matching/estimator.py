@@ -31,7 +31,6 @@ from reverie.models.clusters import MOST_CLUSTERS, number_of_clusters
 from reverie.models.density_features import Coordinates, circles_of, density_preprocessing, narrow_noise
 from reverie.models.flow_matching.likelihood import MOST_EXACT, log_prob
 from reverie.models.flow_matching.networks import build_velocity
-from reverie.models.flow_matching.perceptron import VelocityMLP
 from reverie.models.flow_matching.sampling import SOLVERS, conditioning_noise, draw_conditioning, solve_ode, solve_sde
 from reverie.models.flow_matching.set_network import VelocitySet
 from reverie.models.flow_matching.training import FlowMatchingStep
@@ -54,7 +53,6 @@ _NUMBERS_ASSESSED, _LEAST_ASSESSED = 1 << 14, 20  # numbers and events whose lik
 _BATCH_SIZES = {"unet": 64, "trees": MOST_ROWS, "epic": 128, "attention": 128}
 _RATES, _RATE = {"mlp": 3e-3, "unet": 2e-3}, 1e-3  # of networks with many events, and of the others
 _RATE_OF_MUON = 5e-3
-_DROPOUT, _MANY = 0.1, 40_000  # of the perceptron, for fewer training events
 _OF_SETS = ("epic", "attention")
 _NUMBERS_AT_ONCE = 1 << 18  # numbers whose likelihood is computed at once, which bounds the memory
 
@@ -84,9 +82,6 @@ class FlowMatching(LikelihoodModel):
     n_blocks : Residual blocks of the perceptron, or layers of a network of sets; "auto" takes 3, and 6 for sets.
     n_trees : Boosted trees of each coordinate at each time.
     depth : The most comparisons in a tree, at most 12.
-    dropout : Probability in [0, 1) with which a hidden number of the perceptron is left out of a step, which keeps it
-        from learning few events by heart. "auto" takes 0.1 for fewer than 40,000 training events, and none for more or
-        of other networks.
     activation : Of the networks: "silu", "leaky_relu", "relu", "elu" or "tanh".
     periodic : Whether opposite edges of an image touch; "auto" takes spins for periodic lattices, and fields of
         numbers or angles if their opposite edges differ by as little as neighbouring rows and columns do, unless the
@@ -151,7 +146,6 @@ class FlowMatching(LikelihoodModel):
         ("network", lambda value: value == "unet", "ronneberger2015"),
         ("network", lambda value: value == "trees", "jolicoeur2024"),
         ("optimizer", lambda value: value == "muon", "liu2025muon"),  # no option, but what the training took
-        ("dropout", lambda value: value not in ("auto", 0), "srivastava2014"),
         ("image_clusters", lambda value: value not in ("auto", 0), "bao2022"),
         ("network", lambda value: value in ("epic", "attention"), "buhmann2023"),
         ("network", lambda value: value == "attention", "lee2019"),
@@ -166,7 +160,6 @@ class FlowMatching(LikelihoodModel):
     n_blocks: Count | Literal["auto"] = "auto"
     n_trees: Count = 20
     depth: Annotated[int, Interval(1, 12)] = 5
-    dropout: Share | Literal["auto"] = "auto"
     activation: Literal["silu", "leaky_relu", "relu", "elu", "tanh"] = "silu"
     periodic: bool | Literal["auto"] = "auto"
     image_clusters: Annotated[int, Interval(0, MOST_CLUSTERS)] | Literal["auto"] = "auto"
@@ -244,7 +237,6 @@ class FlowMatching(LikelihoodModel):
             "periodic": self._is_periodic,
             "width": self._width(),
             "n_blocks": self._n_blocks(),
-            "dropout": self._dropout,
             "learning_rate": self._rate(),
             "optimizer": self._optimizer,
             "solver": self._solver(),
@@ -282,18 +274,6 @@ class FlowMatching(LikelihoodModel):
         n_values = math.prod(self.preprocessing_.transform.output_shape)
         how = {"learns": "images without conditions and edges that touch", "can": are_images}
         return number_of_clusters(self.image_clusters, n_events, n_values, **how)
-
-    def _dropout_of(self, network: Velocity, n_events: int) -> float:
-        """Return the probability of dropout in training."""
-        is_perceptron = isinstance(network, VelocityMLP)
-        if self.dropout == "auto":
-            return _DROPOUT if is_perceptron and n_events < _MANY else 0.0
-        if self.dropout > 0 and not is_perceptron:
-            raise InputError(
-                f"Expected dropout='auto' or 0 for network={self._network_name()!r}, got {self.dropout}. The "
-                "perceptron of tables, network='mlp', has it."
-            )
-        return float(self.dropout)
 
     def _rate(self) -> float:
         if self.learning_rate is not None:
@@ -389,9 +369,6 @@ class FlowMatching(LikelihoodModel):
             known = None if self._start is None else self._start._velocity().clusters
             seed = child_seed(self.seed_, "clusters")
             network.clusters.fit(train["x"].flatten(1), train.get("weight"), seed, start=known)
-        self._dropout = self._dropout_of(network, len(train["x"]))
-        if isinstance(network, VelocityMLP):
-            network.dropout.p = self._dropout
         narrow = narrow_noise(self.preprocessing_.transform, network.coordinates.lines)
         step = FlowMatchingStep(
             network,

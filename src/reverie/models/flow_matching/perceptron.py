@@ -1,7 +1,6 @@
 r"""Velocity network of tables: a residual perceptron that sees waves of its coordinates.
 
-Blocks are h + V d(a(W a(h) + U e)), d being dropout (Srivastava et al., JMLR 15 (2014) 1929), which keeps the network
-from learning few events by heart. An angle is seen as cosine and sine, and of coordinates on lines also the waves
+Blocks are h + V a(W a(h) + U e). An angle is seen as cosine and sine, and of coordinates on lines also the waves
 cos(w x), sin(w x): w = 1, 2, 4 of up to 32 coordinates, 8 and 16 too of up to three. Without them a perceptron learns
 edges and thin structures last (Tancik et al., arXiv:2006.10739). They fade in as the noise goes: by
 exp(-(0.3 w)^2 r / 2) with r = (1 - t)^2 / q, the share of the noise in the variance. Times then come close to the
@@ -15,7 +14,6 @@ from reverie.models.density_features import Coordinates
 from reverie.models.flow_matching.path import in_turn
 from reverie.models.flow_matching.velocity import EDITION, TimeEmbedding, Velocity
 from reverie.networks.mlp import make_activation
-from reverie.networks.noise import Dropout
 
 __all__ = ["VelocityMLP"]
 
@@ -37,10 +35,6 @@ class VelocityMLP(Velocity):
     sees_missing : Whether coordinates may be NaN. They count as zero, and what is missing is a part of the condition.
     edition : 6, or an earlier one for models that were saved before: 1 has no waves and equal times, nor has
         2 for more than three coordinates.
-
-    Attributes
-    ----------
-    dropout : The layer d, without effect until training sets its probability p.
     """
 
     def __init__(
@@ -68,7 +62,7 @@ class VelocityMLP(Velocity):
         self.outer = nn.ModuleList(nn.Linear(width, width) for _ in range(n_blocks))
         self.last = nn.Linear(width, coordinates.n)
         self.last.zero_init = True  # pyrefly: ignore[bad-argument-type] - a mark for `reverie.networks.init`
-        self.activation, self.dropout = make_activation(activation), Dropout(0.0)
+        self.activation = make_activation(activation)
 
     def remainder(self, x: Tensor, t: Tensor, condition: Tensor | None) -> Tensor:
         """Return F (batch, n); see `Velocity`. Fewer times than rows, see `forward`, spare rows of the embedding."""
@@ -84,5 +78,5 @@ class VelocityMLP(Velocity):
             seen += [faded * (w * x[:, :n]).cos(), faded * (w * x[:, :n]).sin()]
         h = self.first(torch.cat(seen, dim=1))
         for inner, beside, outer in zip(self.inner, self.beside, self.outer, strict=True):
-            h = h + outer(self.dropout(a(inner(a(h)) + in_turn(beside(e), x.shape[0]))))
+            h = h + outer(a(inner(a(h)) + in_turn(beside(e), x.shape[0])))
         return self.last(a(h))
