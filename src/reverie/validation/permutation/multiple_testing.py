@@ -7,7 +7,9 @@ permutation, the same permutation for all K statistics. Within each column every
 
 with k the number of permutations at least as large as the observed value. The smallest p of a row,
 m_b = min_k p_b, is itself a statistic, and its own p-value against the other rows is the global one
-(Westfall and Young 1993): exact, whatever the dependence among the K statistics.
+(Westfall and Young 1993): exact, whatever the dependence among the K statistics. Statistics can have weights w_k that
+do not depend on the data, and then m_b = min_k p_b / w_k: equally exact, with more of the level for those that usually
+see a difference first.
 
 m_b takes few values: among K columns about K rows share the smallest, so the plain form cannot go
 below about K / (B + 1). Rows with equal m_b are therefore ordered by their largest standardised
@@ -20,7 +22,7 @@ the one before (Westfall and Young 1993, step-down). They control the chance of 
 use what the statistics have in common instead of assuming the worst.
 
 Tests without shared permutations, of which one p-value is the battery's and each other a classifier's, are joined by
-Bonferroni's rule with weights,
+Bonferroni's rule with weights too,
 
     p = min(1, min_k p_k sum_j w_j / w_k),
 
@@ -89,9 +91,13 @@ def permutation_p(values: np.ndarray) -> float:
     return ranked(values).observed_p
 
 
-def min_p(columns: Sequence[Ranked]) -> Ranked:
-    """Return the min-P combination of several statistics with shared permutations, again as a statistic."""
-    smallest = np.min([column.p for column in columns], axis=0)
+def min_p(columns: Sequence[Ranked], weights: Sequence[float] | None = None) -> Ranked:
+    """Return the min-P combination of several statistics with shared permutations, again as a statistic.
+
+    `weights`, one > 0 for each, are equal by default.
+    """
+    w = np.ones(len(columns)) if weights is None else np.asarray(weights)
+    smallest = np.min([column.p / share for column, share in zip(columns, w, strict=True)], axis=0)
     excess = np.max([column.excess for column in columns], axis=0)
     order = np.lexsort((excess, -smallest))  # from the least to the most extreme row
     p, e = smallest[order], excess[order]
