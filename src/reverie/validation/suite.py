@@ -23,8 +23,8 @@ Correction: the columns of a group, such as all features of KS, are combined wit
 `reverie.validation.permutation.multiple_testing`), into one p-value for the battery. Hard constraints are one of these
 groups, and tests that usually see a difference first have four times the weight of others. Classifiers cannot share
 the permutations, so the global p-value is Bonferroni's over the battery and the classifiers, the battery with the
-weight of four classifiers. It is valid whatever the dependence between them. Adjusted p-values are those of Westfall and
-Young, step-down: by feature within each test, the strongest of each group among the groups. q-values (Benjamini and
+weight of four classifiers. It is valid whatever the dependence between them. Adjusted p-values are those of Westfall
+and Young, step-down: by feature within each test, the strongest of each group among the groups. q-values (Benjamini and
 Hochberg) stand beside them.
 """
 
