@@ -20,9 +20,8 @@ generated ones from the same law deformed with strength e:
 Every strength of a grid is tried `--runs` times with fresh events, by `reverie.validate` with its default tests. The
 threshold of a test is the e at which it rejects at 5 % in half of the runs, from a logistic fit over log e. Printed are
 that of the global p and that of the single test of the least, both with half the difference of the fits to halves of
-the runs, and their ratio. Strengths lie 7 % apart. Asked: at most 1.3. For the normal
-law the likelihood ratio of the two known laws stands beside them where it has a closed form: the least e that any test
-can see.
+the runs, and their ratio. Strengths lie 7 % apart. Asked: at most 1.3. For the normal law the likelihood ratio of the
+two known laws stands beside them where it has a closed form: the least e that any test can see.
 """
 
 import argparse
@@ -43,7 +42,7 @@ from reverie.validation.comparison import Groups
 from reverie.validation.permutation.multiple_testing import min_p, ranked
 
 D, LAW_SEED = 20, 7
-STRENGTHS = {  # a third above the thresholds of the global p at 2,000 events, so that the grid lies around all
+STRENGTHS = {  # times the grid they lie around the thresholds of the global p and of the best test, at 2,000 events
     "normal": {"mean": 0.056, "widths": 0.032, "correlations": 0.33, "power": 0.06, "noise": 0.26, "uniform": 0.45},
     "mixture": {"mean": 0.025, "widths": 0.025, "correlations": 0.125, "power": 0.037, "noise": 0.083, "uniform": 0.2},
 }

@@ -61,6 +61,15 @@ def test_real_against_real_lies_within_chance(shifted):
     assert abs(shifted.auc.real_vs_real - 0.5) < 4 * shifted.auc.real_vs_real_error
 
 
+def test_the_area_that_would_be_seen_is_that_of_the_global_p(shifted):
+    """A rank test of half as many events of each kind, at a fifth of 5 %; at a half of it a smaller area would do."""
+    n, z = shifted.auc.n_test / 2, float(stats.norm.isf(0.05 / 5) + stats.norm.isf(0.2))
+    area = 0.5 + z * math.sqrt((2 / n) / 12)
+    assert f"a classifier of AUC {area:.3f} on its test events makes the global p at most 0.05 with 80 %" in str(
+        shifted
+    )
+
+
 def test_the_verdict_comes_first_and_names_the_worst(shifted):
     text = str(shifted)
     assert text.startswith("The generated sample can be told from the real one: global p = 0.0")

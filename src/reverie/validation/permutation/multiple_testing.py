@@ -41,7 +41,17 @@ from scipy.stats import false_discovery_control
 from reverie.core.arguments import checked
 from reverie.core.errors import InputError
 
-__all__ = ["Ranked", "benjamini_hochberg", "global_p", "holm", "min_p", "permutation_p", "ranked", "step_down"]
+__all__ = [
+    "Ranked",
+    "benjamini_hochberg",
+    "bonferroni_factors",
+    "global_p",
+    "holm",
+    "min_p",
+    "permutation_p",
+    "ranked",
+    "step_down",
+]
 
 _BATTERY = 4.0  # weight of the battery beside 1 of each classifier
 
@@ -117,6 +127,15 @@ def step_down(columns: Sequence[Ranked]) -> list[float]:
     return adjusted
 
 
+def bonferroni_factors(n_classifiers: int) -> np.ndarray:
+    """Return sum_j w_j / w_k, by which the p-values of the battery and of each classifier are multiplied, (1 + n,).
+
+    A test alone makes the global p at most alpha where its own is at most alpha over its factor.
+    """
+    weights = np.array([_BATTERY] + [1.0] * n_classifiers)
+    return weights.sum() / weights
+
+
 def global_p(battery: float, classifiers: Sequence[float]) -> tuple[float, int, float]:
     """Return the p-value of the battery and all classifiers, the place of the test it is of, and what that p was times.
 
@@ -125,9 +144,7 @@ def global_p(battery: float, classifiers: Sequence[float]) -> tuple[float, int, 
     battery : p-value of all statistics together; its place is 0.
     classifiers : p-value of each classifier, at the places 1, 2, ...
     """
-    p = np.array([battery, *classifiers])
-    weights = np.array([_BATTERY, *(1.0 for _ in classifiers)])
-    factors = weights.sum() / weights
+    p, factors = np.array([battery, *classifiers]), bonferroni_factors(len(classifiers))
     first = int(np.argmin(p * factors))
     return min(1.0, float(p[first] * factors[first])), first, float(factors[first])
 

@@ -8,7 +8,7 @@ from reverie.core.html import card, folded, listed, table
 from reverie.validation.classifiers.regions import Located
 from reverie.validation.inputs.chains import ChainReport
 from reverie.validation.inputs.large_samples import Streamed
-from reverie.validation.permutation.multiple_testing import global_p
+from reverie.validation.permutation.multiple_testing import bonferroni_factors, global_p
 from reverie.validation.power.biases import Bias
 from reverie.validation.power.events_needed import EventsNeeded, detectable_auc
 from reverie.validation.results.findings import Finding
@@ -291,7 +291,8 @@ def _power_lines(result: ValidationResult) -> list[str]:
     lines, best = [], result.auc
     if best is not None:
         sizes = best.n_effective or (best.n_test / 2, best.n_test / 2)  # results of older versions lack them
-        seen = detectable_auc(*sizes, alpha=result.alpha / (1 + len(result.classifiers)))
+        level = result.alpha / float(bonferroni_factors(len(result.classifiers))[1])
+        seen = detectable_auc(*sizes, alpha=level)
         ks = [c.detectable or 0.0 for c in result.checks if c.name == "KS" and c.detectable is not None]
         shapes = f", and a KS distance of {max(ks):.3f} of a single feature" if ks else ""
         lines.append(
