@@ -53,6 +53,7 @@ def test_unknown_names_are_answered_with_the_nearest():
     assert isinstance(error, ReverieError)
     assert isinstance(error, ValueError)
     assert nearest("zzzz", ["pt1"]) is None
+    assert nearest("--n", ["--run", "--n-samples", "--n-samples-at-once"]) == "--n-samples"
     assert "pip install 'reverie[root]'" in str(MissingDependencyError("uproot", "root", "read ROOT files"))
 
 

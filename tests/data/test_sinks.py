@@ -66,7 +66,7 @@ def test_images(tmp_path, suffix, shape):
         assert back.names[-1] == "pixel_" + "_".join(str(n - 1) for n in shape)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz", ".h5", ".root"])
 def test_words_are_written_as_words(tmp_path, suffix):
     path = tmp_path / f"samples{suffix}"
     words = ["gamma, soft", "hadron"]

@@ -145,7 +145,10 @@ class WorkerError(ReverieError, RuntimeError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name most like `name`, ignoring case, or None when nothing is near."""
+    """Return the shortest known name that begins with `name`, else the one most like it, or None; case is ignored."""
     by_lower = {k.lower(): k for k in known}
+    longer = [k for k in by_lower if name and k.startswith(name.lower())]
+    if longer:
+        return by_lower[min(longer, key=len)]
     hits = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.5)
     return by_lower[hits[0]] if hits else None

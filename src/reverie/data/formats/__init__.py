@@ -2,14 +2,16 @@
 
 suffix                  format    read                                          written
 .npy                    NumPy     one array, left on disk as a memory map       one array (n, *event)
-.npz                    NumPy     one array, or columns of equal length         columns, or one array "samples"
+.npz                    NumPy     one array, or columns of numbers or words     columns, or one array "samples"
 .csv                    text      `reverie.data.formats.text`; also .csv.gz     a header and a line per event
 .tsv .txt .dat .data    text      the same
 .parquet .pq            Parquet   columns of numbers or words                   a column per feature
-.h5 .hdf5               HDF5      one data set, or columns of equal length      data set "samples" (n, *event)
+.h5 .hdf5               HDF5      one data set, or columns of numbers or words  data set "samples" (n, *event)
 .root                   ROOT      a TTree or RNTuple of flat branches           TTree "samples", a branch per feature
 
-Images are flattened where a format has columns. Sets of particles are
+Words are written as words where a format has columns; HDF5 has codes, and their words as JSON in the attribute
+"labels_json" of the data set; .npy has codes alone. Images are flattened where a format has columns. Sets of particles
+are
 
 .parquet .pq            columns of lists, or of lists of records; other columns are those of the set
 .root                   branches of a varying number; others are those of the set
@@ -36,7 +38,7 @@ from reverie.core.errors import InputError, MissingDependencyError
 from reverie.core.sets import real_entries
 from reverie.core.tables import Raw, are_sets
 
-__all__ = ["FORMATS", "READERS", "WRITERS", "Format", "Layout", "Reader", "Writer", "cast", "suffix_of", "words_of"]
+__all__ = ["FORMATS", "READERS", "WRITERS", "Format", "Layout", "Reader", "Writer", "cast", "suffix_of"]
 
 Reader: TypeAlias = Callable[[Path, str | None, Sequence[str] | None], Raw]
 
@@ -78,15 +80,17 @@ class Layout:
         return dict(zip(self.names, self.dtypes, strict=True))
 
     def columns(self, block: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the features of a block (n, *event) by name, each in its own type.
+        """Return the features of a block (n, *event) by name, each in its own type, words in place of their codes.
 
-        Of sets these are the features of the particles that are there, one set after the other.
+        Of sets these are the features of the particles that are there, one set after the other, and codes stay codes.
         """
         if self.is_set:
             entries = real_entries(block)
             return {name: cast(entries[:, j], self.dtypes[j]) for j, name in enumerate(self.names[:-1])}
         table = block.reshape(len(block), -1)
-        return {name: cast(table[:, j], self.dtypes[j]) for j, name in enumerate(self.names)}
+        columns = {name: cast(table[:, j], self.dtypes[j]) for j, name in enumerate(self.names)}
+        worded = {name: np.array(words) for name, words in self.labels.items() if name in columns}
+        return columns | {name: words[columns[name].astype(int)] for name, words in worded.items()}
 
 
 class Writer(Protocol):
@@ -171,8 +175,3 @@ def cast(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
             raise InputError(f"Expected whole numbers, got {bad} NaN or inf. Give a floating-point type.")
         x = np.rint(x)
     return x.astype(dtype)
-
-
-def words_of(codes: np.ndarray, words: Sequence[str]) -> list[str]:
-    """Return the word behind each code 0, 1, ..."""
-    return [str(words[int(code)]) for code in codes]

@@ -5,6 +5,7 @@ An array of three axes called "particles" or "particle_features" holds sets of p
 A large array (`reverie.core.lazy`) that is packed is unpacked once into a memory map (`reverie.data.formats.unpacked`).
 """
 
+import json
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -57,27 +58,36 @@ def read_npz(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
 
 
 def one_of(found: Mapping[str, Any], path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
-    """Return one array of several, or arrays of one axis and one length as columns.
+    """Return one array of several, or arrays of one axis and one length as columns, which may be of words.
 
-    `found` holds arrays of NumPy, or data sets of an open HDF5 file, which are read when they are indexed.
+    `found` holds arrays of NumPy, or data sets of an open HDF5 file, which are read when they are indexed. Codes in a
+    single data set have the words of its attribute "labels_json", JSON by name of the column.
     """
     numbers = {name: item for name, item in found.items() if item.dtype.kind in "biufV" and item.ndim > 0}
     flat = [name for name, item in numbers.items() if item.ndim == 1 and item.dtype.names is None]
     columns = len(flat) == len(numbers) and len({len(numbers[name]) for name in flat}) == 1
-    if key is None and columns and (names is not None or len(numbers) > 1):
-        wanted = {name: numbers[name] for name in (flat if names is None else [known_column(n, flat) for n in names])}
-        first = next(iter(wanted.values()))
-        if isinstance(first, np.ndarray) or not exceeds_memory((len(first), len(wanted))):
+    shape = numbers[flat[0]].shape if columns else None
+    every = {name: item for name, item in found.items() if item.shape == shape and (name in numbers or _is_text(item))}
+    if key is None and columns and (names is not None or len(every) > 1):
+        wanted = every if names is None else {name: every[known_column(name, every)] for name in names}
+        first, has_words = next(iter(wanted.values())), any(name not in numbers for name in wanted)
+        if isinstance(first, np.ndarray) or has_words or not exceeds_memory((len(first), len(wanted))):
             return join_columns({name: item[()] for name, item in wanted.items()})
         starts = range(0, len(first), ROWS_AT_ONCE)
         blocks = ([item[start : start + ROWS_AT_ONCE] for item in wanted.values()] for start in starts)
         return mapped_columns(path, {name: item.dtype for name, item in wanted.items()}, len(first), blocks)
     shapes = {name: f"{name} {tuple(item.shape)}" for name, item in numbers.items()}
     item = numbers[pick(list(numbers), path, key, "array", shapes)]
-    heads = getattr(item, "attrs", {}).get("names")
+    attributes = getattr(item, "attrs", {})
+    heads, labels = attributes.get("names"), json.loads(attributes.get("labels_json", "{}"))
     is_packed = not isinstance(item, np.ndarray) and item.ndim > 1 and item.dtype.fields is None
     raw = to_raw(_as_events(_unpacked(path, item) if is_packed and exceeds_memory(item.shape) else item[()]))
-    return raw if heads is None else Raw(raw.values, _words(heads))
+    names = _words(heads)
+    if names is None:
+        return raw
+    known = {name: tuple(words) for name, words in labels.items() if name in names}
+    dtypes: list[str] = ["str" if name in known else raw.values.dtype.name for name in names]
+    return Raw(raw.values, names, dtypes if known else None, known)
 
 
 def has_sets(found: Mapping[str, Any]) -> bool:
@@ -137,6 +147,11 @@ def sets_of(features: Mapping[str, np.ndarray], counts: Mapping[str, np.ndarray]
     particles, n = stacked(features, counts)
     values, types = padded(particles, n), [x.dtype.name for x in features.values()]
     return Raw(values, [*features, "mask"], [*types, values.dtype.name], beside=beside)
+
+
+def _is_text(item: Any) -> bool:
+    """Tell whether an array or a data set of HDF5 holds words."""
+    return item.dtype.kind in "US" or (item.dtype.metadata or {}).get("vlen") in (str, bytes)
 
 
 def _words(heads: Any) -> list[str] | None:

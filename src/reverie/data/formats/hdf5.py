@@ -1,6 +1,7 @@
 """HDF5 files: one data set, or one-dimensional ones of equal length as columns, by h5py (extra ``io``)."""
 
 import io
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,10 @@ def read(path: Path, key: str | None, names: Sequence[str] | None) -> Raw:
 
 
 class Hdf5Writer:
-    """Writer of the data set "samples" (n, *event), with the attribute "names" of a table; of sets in JetNet's form."""
+    """Writer of the data set "samples" (n, *event); of sets in the form of JetNet.
+
+    A table has the attributes "names" and, where there are words, "labels_json": JSON of the words behind the codes.
+    """
 
     def __init__(self, path: Path, layout: Layout) -> None:
         self._layout = layout
@@ -44,6 +48,10 @@ class Hdf5Writer:
         )
         if len(shape) == 1 or layout.is_set:
             self._data.attrs["names"] = layout.names
+            if layout.labels:
+                self._data.attrs["labels_json"] = json.dumps(
+                    {name: list(words) for name, words in layout.labels.items()}
+                )
         if layout.beside is not None:
             k, dtype = len(layout.beside.names), layout.beside.dtype
             self._beside = self._file.create_dataset(

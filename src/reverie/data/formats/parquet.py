@@ -13,7 +13,7 @@ from reverie.core.errors import InputError
 from reverie.core.lazy import exceeds_memory
 from reverie.core.sets import multiplicities
 from reverie.core.tables import Raw, check_width, join_columns
-from reverie.data.formats import Layout, words_of
+from reverie.data.formats import Layout
 from reverie.data.formats.arrays import known_column, sets_of
 from reverie.data.formats.unpacked import ROWS_AT_ONCE, mapped_columns
 from reverie.data.schema import split_unit
@@ -69,13 +69,12 @@ class ParquetWriter:
         self._held: list[pa.Table] = []
 
     def write(self, block: np.ndarray, beside: np.ndarray | None = None) -> None:
-        labels, columns = self._layout.labels, dict(self._layout.columns(block))
+        columns: dict[str, Any] = dict(self._layout.columns(block))
         if self._layout.is_set:
             ends = pa.array(np.concatenate([[0], np.cumsum(multiplicities(block))]), pa.int32())
             columns = {name: pa.ListArray.from_arrays(ends, pa.array(x)) for name, x in columns.items()}
         if beside is not None and self._layout.beside is not None:
             columns |= self._layout.beside.columns(beside)
-        columns = {n: words_of(x, labels[n]) if n in labels else x for n, x in columns.items()}
         self._held.append(pa.table(columns, schema=self._schema))
         if sum(table.nbytes for table in self._held) >= ROW_GROUP_BYTES:
             self._write_group()

@@ -49,23 +49,23 @@ class RootWriter:
         self._layout = layout
         layouts = [layout] if layout.beside is None else [layout, layout.beside]
         types = {name: kind for one in layouts for name, kind in one.types_by_name.items()}
-        self._types = {n: np.dtype("float32") if t == np.float16 else t for n, t in types.items()}
-        self._file = uproot.recreate(path)
-        branches: dict[str, Any] = dict(self._types)
+        branches: dict[str, Any] = {n: np.dtype("float32") if t == np.float16 else t for n, t in types.items()}
         if layout.is_set:
-            branches = {n: f"var * {t.name}" if n in layout.names else t for n, t in branches.items() if n != "mask"}
+            lists = {n: f"var * {branches[n].name}" for n in layout.names if n != "mask"}
+            branches = lists | {n: t for n, t in branches.items() if n not in layout.names}
+        branches |= {n: "string" for n in layout.labels if not layout.is_set or n not in layout.names}
+        self._file = uproot.recreate(path)
         self._tree = self._file.mktree("samples", branches)
 
     def write(self, block: np.ndarray, beside: np.ndarray | None = None) -> None:
-        columns = {n: x.astype(self._types[n], copy=False) for n, x in self._layout.columns(block).items()}
+        columns: dict[str, Any] = self._layout.columns(block)
         if self._layout.is_set:
             import awkward
 
             counts = multiplicities(block)
             columns = {name: awkward.unflatten(x, counts) for name, x in columns.items()}
         if beside is not None and self._layout.beside is not None:
-            others = self._layout.beside.columns(beside)
-            columns |= {n: x.astype(self._types[n], copy=False) for n, x in others.items()}
+            columns |= self._layout.beside.columns(beside)
         self._tree.extend(columns)
 
     def close(self) -> None:

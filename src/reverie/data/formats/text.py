@@ -24,7 +24,7 @@ import numpy as np
 from reverie.core.checks import check_different
 from reverie.core.errors import InputError, UnknownNameError
 from reverie.core.tables import Raw, check_width, join_columns
-from reverie.data.formats import Layout, words_of
+from reverie.data.formats import Layout
 from reverie.data.schema import split_unit
 
 __all__ = ["CsvWriter", "read", "read_text"]
@@ -249,13 +249,9 @@ class CsvWriter:
         self._rows.writerow(layout.names)
 
     def write(self, block: np.ndarray) -> None:
-        columns = []
-        for name, x in self._layout.columns(block).items():
-            if name in self._layout.labels:
-                columns.append(words_of(x, self._layout.labels[name]))
-            else:  # a float32 as the shortest digits that give the same one
-                columns.append(x.astype(str).tolist() if x.dtype.kind == "f" and x.dtype.itemsize < 8 else x.tolist())
-        self._rows.writerows(zip(*columns, strict=True))
+        columns = self._layout.columns(block).values()  # a float32 as the shortest digits that give the same one
+        texts = [(x.astype(str) if x.dtype.kind == "f" and x.dtype.itemsize < 8 else x).tolist() for x in columns]
+        self._rows.writerows(zip(*texts, strict=True))
 
     def close(self) -> None:
         self._file.close()
