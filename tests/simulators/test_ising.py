@@ -103,6 +103,16 @@ def test_large_and_cold_lattices_do_not_overflow():
     assert kaufman(64, 1e-6).log_z == pytest.approx(4096 * math.log(2))
 
 
+@pytest.mark.parametrize("beta", [0.0199, 0.0201, 0.005])
+def test_hot_infinite_lattices_are_those_of_kaufman(beta):
+    """Above 0.02 the elliptic integrals have lost three digits, below it the series has all of them."""
+    large = kaufman(64, beta)
+    assert infinite_energy(beta) == pytest.approx(large.energy, rel=1e-12)
+    assert infinite_specific_heat(beta) == pytest.approx(large.specific_heat, rel=1e-11)
+    assert infinite_energy(1e-9) == pytest.approx(-2e-9, rel=1e-12)
+    assert infinite_specific_heat(1e-9) == pytest.approx(2e-18, rel=1e-12)
+
+
 @pytest.mark.parametrize(("t", "u"), ONSAGER.items())
 def test_infinite_lattice(t, u):
     assert infinite_energy(1 / t) == pytest.approx(u, rel=1e-10)
