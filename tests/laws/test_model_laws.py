@@ -424,6 +424,21 @@ def test_hard_constraints_hold_exactly_in_samples():
     assert _fitted("non-saturating, uniform").sample(50, random_state=0).max() <= 16
 
 
+@pytest.mark.parametrize("kind", [GAN, VAE, EBM, Autoencoder, Flow, FlowMatching])
+@pytest.mark.parametrize("values", ["real", "grey"])
+def test_cells_that_never_vary_come_out_as_they_are(kind, values):
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(100, 6, 6)).astype("f4") if values == "real" else rng.integers(0, 9, (100, 6, 6)).astype("f4")
+    X[:, 2], X[:, :, 5] = 3.0, 0.0
+    options = TINY_EBM if kind is EBM else TINY
+    model = kind(**options).fit(X)
+    samples = _array(model.reconstruct(X) if kind is Autoencoder else model.sample(100, random_state=0))
+    constant = (X == X[:1]).all(axis=0)
+    np.testing.assert_array_equal(samples[:, constant], X[:, constant])
+    # nothing would be shown if others were constant too; few steps leave all grey values at one level
+    assert values == "grey" or (samples.std(axis=0) > 0)[~constant].all()
+
+
 def test_preprocessing_of_single_columns_can_be_chosen():
     model = GAN(preprocessing={"x": "standardise", "pt": Standardise()}, **SMALL).fit(_table())
     parts = repr(model.preprocessing_.transform)

@@ -22,6 +22,7 @@ from reverie.data.transforms import (
     Bits,
     Chain,
     Columns,
+    ConstantCells,
     Dequantise,
     Elementwise,
     Identity,
@@ -74,6 +75,12 @@ def clusters(n: int) -> Tensor:
 
 def spins(n: int, d: int = 1, seed: int = SEED) -> Tensor:
     return torch.where(uniform(n, d, seed) < 0.3, -1.0, 1.0).double()
+
+
+def partly_constant(n: int) -> Tensor:
+    x = normal(n, 12).reshape(n, 3, 4)
+    x[:, 0] = 0.5
+    return x
 
 
 def touching(n: int) -> Tensor:
@@ -168,6 +175,10 @@ CASES: dict[str, Case] = {
     ),
     "rescale, spins": Case(
         lambda: Rescale(lower=-1, upper=1, step=2), lambda n: spins(n, 4).reshape(n, 2, 2), among(-1, 1), exact=True
+    ),
+    "constant cells": Case(ConstantCells, partly_constant, lambda x: x[:, 0] == 0.5, exact=True),
+    "constant cells, standardised": Case(
+        lambda: Chain([ConstantCells(), Standardise(shared=True)]), partly_constant, lambda x: x[:, 0] == 0.5
     ),
     "log": Case(Log, lambda n: torch.exp(3 * normal(n, 2)), lambda x: x > 0),
     "asinh": Case(Asinh, lambda n: torch.sinh(2 * normal(n, 2))),

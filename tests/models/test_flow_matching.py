@@ -162,19 +162,35 @@ def _narrow(model):
     return narrow_noise(model.preprocessing_.transform, model._velocity().coordinates.lines)
 
 
-def test_a_common_level_of_images_has_room_beside_its_noise_where_levels_are_fine_and_else_noise_is_narrow():
-    """Of 256 levels one has four fifths of the pixels and 0.21 standard deviations of room; of five none needs any."""
+def test_a_common_level_of_images_has_room_beside_its_noise_where_levels_are_fine():
+    """0.21 standard deviations from a tenth of the pixels on, and twice as much at an end of the range that is rarer.
+
+    There a level is common from 1 % on, if it is twice as common as the next one, as the saturated 255 here is, until
+    its pixels are spread over their neighbours.
+    """
     rng = np.random.default_rng(0)
-    grey, few = rng.integers(0, 256, (60, 8, 8)), rng.integers(0, 5, (60, 8, 8))
-    grey[rng.random(grey.shape) < 0.8] = 0
+    grey, shares = rng.integers(20, 240, (100, 8, 8)), rng.random((100, 8, 8))
+    grey[shares < 0.2] = 0
+    grey[shares > 0.98] = 255
+    grey[(shares > 0.3) & (shares < 0.42)] = 100
     options = {"width": 4, "n_evaluations": 2, "max_steps": 1, "random_state": 0}
-    fine, coarse = (FlowMatching(**options).fit(X) for X in (grey, few))
-    cells, equal = (model.preprocessing_.transform.steps_[0] for model in (fine, coarse))
-    assert cells.widths[0] == pytest.approx(1 + 0.21 * grey.std(), rel=0.1)
-    assert set(cells.widths[1:]) == {1.0}
-    assert (cells.noise_std, _narrow(fine)) == (None, None)
+    model = FlowMatching(**options).fit(grey)
+    cells = model.preprocessing_.transform.steps_[0]
+    room = dict(zip(cells.levels, np.array(cells.widths) - 1, strict=True))
+    spread = np.interp(grey, cells.levels, np.arange(len(cells.levels))).std()
+    found = {level: x / spread for level, x in room.items() if x > 0}
+    assert found == pytest.approx({0: 0.21, 100: 0.21, 255: 0.42}, rel=0.1)
+    assert (cells.noise_std, _narrow(model)) == (None, None)
+    grey[grey == 255] = rng.integers(240, 256, (grey == 255).sum())
+    assert FlowMatching(**options).fit(grey).preprocessing_.transform.steps_[0].widths[-1] == 1.0
+
+
+def test_noise_of_levels_is_narrow_where_they_are_few():
+    few = np.random.default_rng(0).integers(0, 5, (60, 8, 8))
+    model = FlowMatching(width=4, n_evaluations=2, max_steps=1, random_state=0).fit(few)
+    equal = model.preprocessing_.transform.steps_[0]
     assert (equal.widths, equal.noise_std) == (None, 0.125)
-    low, high, mean, std = _narrow(coarse).cells.unbind(2)
+    low, high, mean, std = _narrow(model).cells.unbind(2)
     assert low.shape == (64, 5)
     spread = np.hypot(few.std(), 0.125)
     assert mean[7].numpy() == pytest.approx((np.arange(5) - few.mean()) / spread, abs=0.01)

@@ -71,6 +71,7 @@ _MOST_VALUES = 4096  # of an event
 _MOST_LEVELS = 256  # different values up to which the cells of an image count as discrete
 _LOOKED_AT = 100_000  # cells that decide it before all are looked at
 _COMMON, _ROOM = 0.1, 0.21  # share of a level with room beside its noise, and how much, in standard deviations
+_PILED, _LEAST_PILED = 2.0, 0.01  # an outermost level as common as this many of the next one, and its least share
 _REPEATED = 0.01  # share of one value from which a continuous column is said to have a point mass
 _COARSE = 10.0  # standard deviation of the levels of a column below which noise is narrow
 _COARSE_PIXELS = 2.0  # the same of pixels, of which networks see many at once
@@ -360,7 +361,12 @@ def _pixel_levels(values: np.ndarray, *, open_levels: bool, only_narrow: bool) -
         return Chain([Dequantise(levels=levels, noise_std=_NOISE_STD), Standardise(shared=True)])
     if only_narrow:
         return None
-    widths = tuple(1 + _ROOM * spread if share >= _COMMON else 1.0 for share in shares)
+    rooms = np.where(shares >= _COMMON, _ROOM, 0.0)
+    for end, beside in ((0, 1), (-1, -2)):
+        # of saturated pixels only the inner half of the room counts: beyond the end of the range there is no level
+        if _COMMON > shares[end] >= max(_LEAST_PILED, _PILED * shares[beside]):
+            rooms[end] = 2 * _ROOM
+    widths = tuple((1 + rooms * spread).tolist())
     cells = Dequantise(levels=levels, widths=widths if max(widths) > 1 else None)
     return Chain([cells, Standardise(shared=True)])
 

@@ -29,6 +29,9 @@ from reverie.data.lazy import LazyRows, some_rows
 from reverie.data.observables import resolve_observables
 from reverie.data.schema import Column, Schema
 from reverie.data.transforms import (
+    Bits,
+    Chain,
+    ConstantCells,
     InvertibleTransform,
     ObservableCoordinate,
     ObservablesBeside,
@@ -55,6 +58,7 @@ ChangeOfVariables: TypeAlias = Mapping[str, InvertibleTransform | str] | Inverti
 Observables: TypeAlias = Sequence[str | Callable[[Tensor], Tensor]] | None  # what `observables` of a model may be
 
 CONTAINERS = ("array", "tensor", "frame", "polars", "arrow", "xarray", "xarray array", "dataset")
+_MANY = 100  # images from which a cell that never varied is taken to be constant
 FRAMES: dict[str, Literal["pandas", "polars", "pyarrow"]] = {"frame": "pandas", "polars": "polars", "arrow": "pyarrow"}
 
 
@@ -129,6 +133,8 @@ def fitted_preprocessing(
 ) -> Preprocessing:
     """Return the way from values to features, fitted.
 
+    Cells that have one value in all of at least 100 images have it in samples too; machines of bits learn them.
+
     Parameters
     ----------
     dataset : training data.
@@ -143,6 +149,11 @@ def fitted_preprocessing(
         transform = auto_transform(dataset.schema, overrides=choice)
     else:
         transform = copy.deepcopy(choice)
+    steps = transform.steps if isinstance(transform, Chain) else [transform]
+    is_image = not (dataset.schema.is_table or dataset.schema.is_set)
+    if is_image and len(dataset) >= _MANY and not any(isinstance(step, (Bits, ConstantCells)) for step in steps):
+        varies = (dataset.values != dataset.values[:1]).any(axis=0)
+        transform = transform if varies.all() or not varies.any() else Chain([ConstantCells(), *steps])
     resolved = resolve_observables(observables or (), dataset.schema)
     if resolved and not dataset.schema.is_table:
         raise InputError(

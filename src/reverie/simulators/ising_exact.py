@@ -21,9 +21,9 @@ Infinite lattice, k' = 2 tanh^2 2K - 1, k^2 = 1 - k'^2 (Onsager; Yang for the ma
     e = -coth 2K [1 + (2/pi) k' K(k)],     M = (1 - S^-4)^(1/8) below T_c,     beta_c = log(1 + sqrt 2) / 2,
     c = (2/pi) (K coth 2K)^2 { 2 K(k) - 2 E(k) - (1 - k') [pi/2 + k' K(k)] }.
 
-Brackets and braces are of order K^2 at high temperature, where their terms cancel. Below K = 0.02 both are derivatives of
-the series log Z / N = log(2 cosh^2 K) + v^4 + 2 v^6 + 9/2 v^8 + 12 v^10 + ..., v = tanh K, of closed loops of bonds: per
-site there is one square, there are two rectangles of six bonds, and so on.
+Brackets and braces are of order K^2 at high temperature, where their terms cancel. Below K = 0.02 both are derivatives
+of the series log Z / N = log(2 cosh^2 K) + v^4 + 2 v^6 + 9/2 v^8 + 12 v^10 + ..., v = tanh K, of closed loops of bonds:
+per site there is one square, there are two rectangles of six bonds, and so on.
 
 References
 ----------

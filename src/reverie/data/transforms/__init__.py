@@ -4,7 +4,7 @@ from reverie.data.transforms.auto import auto_transform
 from reverie.data.transforms.base import TRANSFORMS, Elementwise, InvertibleTransform, Output, transform_from_json
 from reverie.data.transforms.composite import Chain, Columns
 from reverie.data.transforms.continuous import Asinh, Identity, Log, Logit, Rescale, Standardise
-from reverie.data.transforms.discrete import Bits, Dequantise, OneHot, PointMass
+from reverie.data.transforms.discrete import Bits, ConstantCells, Dequantise, OneHot, PointMass
 from reverie.data.transforms.kinematic_fit import ObservablesBeside
 from reverie.data.transforms.observable import ObservableCoordinate
 from reverie.data.transforms.particles import Particles
@@ -18,6 +18,7 @@ __all__ = [
     "Bits",
     "Chain",
     "Columns",
+    "ConstantCells",
     "Dequantise",
     "Elementwise",
     "Identity",

@@ -64,6 +64,7 @@ TRANSFORMS: dict[str, "str | type[InvertibleTransform]"] = {
     "Bits": "discrete",
     "Chain": "composite",
     "Columns": "composite",
+    "ConstantCells": "discrete",
     "Dequantise": "discrete",
     "Identity": "continuous",
     "Log": "continuous",

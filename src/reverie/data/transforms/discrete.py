@@ -11,6 +11,7 @@ Dequantise   y = x + u, u uniform in (0, 1); x = floor(y): the density of y is t
 OneHot       category k of K as the k-th unit vector; back by the largest component.
 Bits         the smaller of two values as 0 (or -1), the larger as 1; grey values as probabilities.
 PointMass    a real number with an atom, such as the exact zeros of a calorimeter cell.
+ConstantCells    cells of images that have one value in all training events, such as those of a dead detector.
 
 u lies on the midpoints of 2^20 cells: x + u is then exact in floating point and never rounds up to
 x + 1, and a transform that follows may err by 5e-7 without changing the integer. Where integers
@@ -61,7 +62,7 @@ from reverie.data.transforms.base import (
     straight_through,
 )
 
-__all__ = ["Bits", "Dequantise", "OneHot", "PointMass"]
+__all__ = ["Bits", "ConstantCells", "Dequantise", "OneHot", "PointMass"]
 
 LARGEST_NOISY = 2.0**31  # beyond, x + u would need more than the 53 bits of a float64: u = 1/2
 LARGEST_INTEGER = 2.0**50
@@ -288,6 +289,28 @@ class Bits(Elementwise):
 
     def _ends(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.low_.to(x.device), self.high_.to(x.device)
+
+
+@dataclass(eq=False, repr=False)
+class ConstantCells(InvertibleTransform):
+    """Leave events as they are, and give those that come back the constants of the cells that never varied.
+
+    Cells outside a mask, of dead channels or at the empty rim of an image have the same value in each training event;
+    without this step samples would have it only up to what the network misses. Events with other values there are
+    taken as they are, and keep their density.
+    """
+
+    def _fit(self, x: Tensor) -> None:
+        self.constants_, self.varies_ = x[0].detach().cpu(), (x != x[:1]).any(dim=0).to(torch.float64).cpu()
+
+    def _forward(self, x: Tensor, u: Tensor) -> Tensor:
+        return x
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return torch.where(self.varies_.to(y.device) > 0, y, self.constants_.to(y.device))
+
+    def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
+        return x.new_zeros(len(x))
 
 
 def _sorted_levels(levels: tuple[float, ...]) -> Tensor:

@@ -74,8 +74,8 @@ def unit_preprocessing(dataset: Dataset, container: str, choice: ChangeOfVariabl
         free = [c.name for c in columns if c.kind == "continuous" and c.lower is c.upper is c.atom is None]
         first = energy_preprocessing(dataset, container, dict.fromkeys(free, "standardise") or choice)
     assert isinstance(first.transform, InvertibleTransform)
-    standardised = Standardise(shared=not dataset.schema.is_table)
-    return fitted_preprocessing(dataset, container, Chain([first.transform, standardised]))
+    steps = first.transform.steps if isinstance(first.transform, Chain) else [first.transform]
+    return fitted_preprocessing(dataset, container, Chain([*steps, Standardise(shared=not dataset.schema.is_table)]))
 
 
 def given_preprocessing(event_shape: Sequence[int], n_visible: int, visible: str) -> Preprocessing:
