@@ -279,10 +279,17 @@ def test_too_few_and_twice(make, tmp_path):
     refused([run, tmp_path / "again"], "twice")
 
 
+def test_a_folder_of_runs_stands_for_them(make, tmp_path):
+    runs = [make("a"), make("b")]
+    assert [run.name for run in compare_runs([tmp_path]).runs] == [run.name for run in compare_runs(runs).runs]
+    refused([tmp_path, runs[0]], "twice")
+
+
 def test_no_run(make, tmp_path):
     run = make("a")
     refused([run, tmp_path / "b"], "Runs beside it: a")
-    refused([run, tmp_path], r"no config\.yaml")
+    (tmp_path / "empty").mkdir()
+    refused([run, tmp_path / "empty"], r"no config\.yaml")
     refused([run, run / "config.yaml"], "does not exist|run folder")
 
 

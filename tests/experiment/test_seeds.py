@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from reverie.core.errors import FolderError, InputError, TrainingError
+from reverie.core.measured import Measured
 from reverie.experiment import seeds as module
+from reverie.experiment.compare import compare_runs
 from reverie.experiment.config import RunConfig
 from reverie.experiment.run import start
 from reverie.experiment.seeds import run_seeds
@@ -24,6 +26,16 @@ def test_each_seed_is_the_run_that_one_call_makes(tmp_path, capsys):
     samples = [np.load(place / "samples.npy") for place in (tmp_path / "all" / "seed-4", tmp_path / "one")]
     np.testing.assert_array_equal(*samples)
     assert not np.array_equal(samples[0], np.load(tmp_path / "all" / "seed-3" / "samples.npy"))
+
+
+def test_in_the_end_stands_the_mean_over_the_seeds(tmp_path, capsys):
+    config = RunConfig(data="ring", seed=3, n_samples=50, validation_time=0.1, model=MODEL)
+    assert run_seeds(config, tmp_path / "all", 2, workers=1, quiet=True) == 0
+    *_, line, last = capsys.readouterr().out.splitlines()
+    compared = compare_runs([tmp_path / "all"])
+    (group,) = compared.groups
+    assert line.startswith(f"2 seeds: mean {compared.by} {Measured(group.mean, group.error)}, told from real events")
+    assert last == f"compare: reverie compare {tmp_path / 'all'}"
 
 
 def test_the_same_command_carries_on_and_leaves_the_complete_alone(tmp_path, monkeypatch):

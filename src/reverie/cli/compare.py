@@ -16,11 +16,11 @@ def options() -> Options:
     parser = Options(
         "compare",
         "Rank runs on the same data, with errors, and say which differences are significant. Runs that differ in "
-        "nothing but the seed are also compared as groups.",
+        "nothing but the seed are also compared as groups. A folder of runs stands for the runs in it.",
         usage="RUN RUN ...",
         examples=(
             "reverie compare runs/a runs/b runs/c",
-            "reverie compare runs/* --by energy --out comparison",
+            "reverie compare runs --by energy --out comparison",
             "reverie compare runs/a runs/b --json > comparison.json",
         ),
     )
@@ -37,10 +37,6 @@ def options() -> Options:
 
 def main(argv: Sequence[str]) -> int:
     values = options().parse(argv)
-    if len(values.runs) < 2:
-        raise InputError(
-            f"Expected two or more run folders, got {len(values.runs)}. Write: reverie compare runs/a runs/b"
-        )
     if not 0 < values.alpha < 1:
         raise InputError(f"Expected --alpha between 0 and 1, got {values.alpha}. Try --alpha 0.05.")
     from reverie.experiment.compare import compare_runs

@@ -20,7 +20,7 @@ def options(model: str | None = None) -> Options:
             "reverie run auto events.csv --time 10m --out runs/best",
             "reverie run rbm ising_4x4 --out runs/i --model.n_hidden 32",
             "reverie run --config runs/z/config.yaml --out runs/z2 --seed 1",
-            "reverie run gan events.csv --out runs/e --seeds 5 --workers 2; reverie compare runs/e/seed-*",
+            "reverie run gan events.csv --out runs/e --seeds 5 --workers 2; reverie compare runs/e",
         ),
     )
 

@@ -197,7 +197,7 @@ def compare_runs(paths: Sequence[str | Path], *, by: str | None = None, alpha: f
 
     Parameters
     ----------
-    paths : At least two run folders with a validation, on the same data.
+    paths : At least two run folders with a validation, on the same data. A folder of run folders stands for these.
     by : A statistic, or how its name begins, such as "auc", "energy" or "KS pt1"; the AUC, or else the first that all
         runs have.
     alpha : Level of significance.
@@ -301,6 +301,7 @@ def _grouped(runs: Sequence[Run], by: str, alpha: float) -> tuple[tuple[Group, .
 
 def read_runs(paths: Sequence[str | Path]) -> list[Run]:
     """Return the runs in the folders `paths`, in this order; raises as `compare_runs` does."""
+    paths = [run for path in paths for run in _runs_in(path)]
     if len(paths) < 2:
         raise InputError(f"Expected two or more run folders, got {len(paths)}. Write: reverie compare runs/a runs/b")
     real = [Path(path).resolve() for path in paths]
@@ -325,6 +326,12 @@ def read_runs(paths: Sequence[str | Path]) -> list[Run]:
         seconds = status.get("training", {}).get("seconds")
         runs.append(Run(str(place.relative_to(common)), str(path), config, data, result, seconds, scores))
     return runs
+
+
+def _runs_in(path: str | Path) -> Sequence[str | Path]:
+    """Return the run folders in a folder that is none itself, in the order of their names; else the path."""
+    found = sorted(file.parent for file in Path(path).glob("*/config.yaml"))
+    return [path] if (Path(path) / "config.yaml").exists() or not found else found
 
 
 def scores_of(result: ValidationResult) -> dict[str, Score]:

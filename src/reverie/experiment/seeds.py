@@ -3,12 +3,13 @@
     runs/z/seed-0    runs/z/seed-1    ...
 
 The runs know nothing of each other, so engines and numbers of workers change none of them. One that fails does not
-stop the others. The same command again carries on those that were interrupted and leaves the complete ones alone;
-`reverie compare runs/z/seed-*` takes them as one group.
+stop the others. The same command again carries on those that were interrupted and leaves the complete ones alone. In
+the end stands the mean over the seeds; `reverie compare runs/z` says more.
 """
 
 import contextlib
 import io
+import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from pathlib import Path
 
 from reverie.core.checks import check_positive
 from reverie.core.errors import FolderError, InputError, ReverieError
+from reverie.core.measured import Measured
+from reverie.experiment.compare import compare_runs
 from reverie.experiment.config import RunConfig
 from reverie.experiment.progress import Progress
 from reverie.experiment.run import ALL_STAGES, resume, start
@@ -78,6 +81,15 @@ def run_seeds(
             bar.tell(f"{Path(job.out).name}: {error or 'done'}")
     for job in jobs:
         print(ended[job.out][1], end="")
+    judged = [job.out for job in jobs if (Path(job.out) / "validation.json").is_file()]
+    if len(judged) > 1:
+        compared = compare_runs(judged)
+        mean, told = compared.groups[0], sum(run.result.p_value <= compared.alpha for run in compared.runs)
+        found = Measured(mean.mean, math.nan if mean.error is None else mean.error)
+        print(
+            f"{len(judged)} seeds: mean {compared.by} {found}, told from real events at 5 % in {told} of {len(judged)}"
+        )
+        print(f"compare: reverie compare {out}")
     return max(code for code, _ in ended.values())
 
 

@@ -133,7 +133,7 @@ def fitted_preprocessing(
 ) -> Preprocessing:
     """Return the way from values to features, fitted.
 
-    Cells that have one value in all of at least 100 images have it in samples too; machines of bits learn them.
+    Cells that have one value in all of at least 100 images have it in samples too; models of bits learn them.
 
     Parameters
     ----------
