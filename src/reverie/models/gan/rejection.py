@@ -59,7 +59,7 @@ _BATCH, _CHECK_EVERY, _PATIENCE = 512, 100, 8
 _RATE, _WEIGHT_DECAY, _EMA = 1e-3, 1e-2, 0.995
 _STRETCH = 2.0  # of physical columns, whose gaps are narrow on the scale of the whole
 _QUANTILE = 0.995  # of c over generated samples: the ratio is believed up to here
-_MOST_ROUNDS = 64
+_MOST_CANDIDATES = 64  # of a sample
 _SIGNIFICANT = 1.645  # standard errors of the gain: 5 % of a normal distribution lie above
 
 
@@ -178,28 +178,31 @@ def accepted(draw: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], n: int) ->
         of each (k,), and numbers uniform on [0, 1) (k,), which decide.
     n : how many.
     """
-    pending = torch.arange(n)
+    pending, n_drawn = torch.arange(n), 0
     least = torch.full((n,), math.inf)  # of log u - log acceptance so far
     samples: Tensor | None = None
-    for _ in range(_MOST_ROUNDS):
-        drawn, log_acceptance, u = draw(pending)
-        distance = (u.log() - log_acceptance).float().cpu()
+    while len(pending) and n_drawn < _MOST_CANDIDATES:
+        k = min(n // len(pending), _MOST_CANDIDATES - n_drawn)  # candidates of each row at once: a batch of full size
+        n_drawn += k
+        drawn, log_acceptance, u = draw(pending.repeat(k))
+        distance = (u.log() - log_acceptance).float().cpu().reshape(k, len(pending))
+        is_accepted = distance < 0
+        chosen = torch.where(is_accepted.any(0), is_accepted.byte().argmax(0), distance.argmin(0))  # the first accepted
+        found = distance.gather(0, chosen[None])[0]
         samples = drawn.clone() if samples is None else samples
-        nearer = distance < least[pending]
-        samples[pending[nearer]] = drawn[nearer]
-        least[pending[nearer]] = distance[nearer]
-        pending = pending[~(distance < 0)]
-        if len(pending) == 0:
-            break
-    else:
+        nearer = found < least[pending]
+        samples[pending[nearer]] = drawn[chosen * len(pending) + torch.arange(len(pending))][nearer]
+        least[pending[nearer]] = found[nearer]
+        pending = pending[~(found < 0)]
+    if len(pending):
         warnings.warn(
-            f"Some samples were refused {_MOST_ROUNDS} times, and the best of these is given: the generator makes "
+            f"Some samples were refused {_MOST_CANDIDATES} times, and the best of these is given: the generator makes "
             "hardly anything that the data hold, under their condition if there is one. Train it for longer or on "
             "more events, or fit with refine=False to see it as it is.",
             SamplingWarning,
             stacklevel=2,
         )
-    return samples  # pyrefly: ignore[bad-return] - there is at least one round
+    return samples  # pyrefly: ignore[bad-return] - there is at least one batch
 
 
 def is_gain(of_real: Tensor, of_generated: Tensor, weight: Tensor | None) -> bool:
