@@ -65,6 +65,13 @@ def counts(n: int, d: int = 1, seed: int = SEED) -> Tensor:
     return torch.floor(4 * exponential(n, d, seed))
 
 
+def piled(n: int, seed: int = SEED) -> Tensor:
+    """Return a column with a fifth of its values on its end, and one with piles on both."""
+    x = torch.cat([exponential(n, 1, seed).clamp(max=1.6), normal(n, 1, seed).clamp(-0.7, 1.1)], dim=1)
+    x[:3] = torch.tensor([[1.6, -0.7], [0.5, 1.1], [0.1, 0.1]], dtype=torch.float64)
+    return x
+
+
 def zero_inflated(n: int, seed: int = SEED) -> Tensor:
     return torch.where(uniform(n, 1, seed + 1) < 0.3, 0.0, exponential(n, 1, seed))
 
@@ -206,6 +213,9 @@ CASES: dict[str, Case] = {
     "quantile, one bound": Case(lambda: Quantile(lower=0), lambda n: exponential(n), within(0, 1e30)),
     "quantile, ties": Case(Quantile, lambda n: (5 * normal(n)).round() / 5),
     "quantile, far from 0": Case(Quantile, lambda n: 1e6 + normal(n)),
+    "quantile, piles": Case(
+        Quantile, piled, lambda x: (x[:, 0] <= 1.6) & (x[:, 1] >= -0.7) & (x[:, 1] <= 1.1), smooth=False
+    ),
     "quantile, constant": Case(Quantile, lambda n: torch.full((n, 1), 3.3, dtype=torch.float64), within(3.3, 3.3)),
     "quantile, five values": Case(Quantile, lambda n: normal(5)),
     "dequantise": Case(
@@ -241,6 +251,12 @@ CASES: dict[str, Case] = {
     ),
     "bits, lattice": Case(Bits, lambda n: spins(n, 4).reshape(n, 2, 2), among(-1, 1), exact=True, smooth=False),
     "one-hot": Case(OneHot, lambda n: counts(n).clamp(max=4), among(0, 1, 2, 3, 4), exact=True, smooth=False),
+    "point mass, pile": Case(
+        lambda: PointMass(0.0, Quantile(), lower=0, upper=0.9),
+        lambda n: zero_inflated(n).clamp(max=0.9),
+        within(0, 0.9),
+        smooth=False,
+    ),
     "point mass": Case(lambda: PointMass(0.0, Quantile(), lower=0), zero_inflated, within(0, 1e30), atom=0.0),
     "point mass, inside": Case(
         lambda: PointMass(0.5, Chain([Asinh(), Standardise()])),

@@ -12,7 +12,8 @@ from scipy import stats
 from sklearn.preprocessing import QuantileTransformer
 
 from reverie.core.errors import InputError
-from reverie.data.transforms import Quantile
+from reverie.data.transforms import PointMass, Quantile
+from reverie.data.transforms.fast import FastInverse
 from reverie.data.transforms.tails import fit_tail, tail_forward, tail_inverse, tail_log_derivative, tail_shape
 
 N = 20_000
@@ -164,3 +165,41 @@ def test_empty_tail_continues_the_last_slope():
     tail = fit_tail(torch.empty(0, dtype=torch.float64), 0.1, secant=2.0, shape=0.0, room=None)
     slope = tail_log_derivative(torch.zeros(1, dtype=torch.float64), tail).exp().item()
     assert slope == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("above_an_atom", [False, True])
+def test_values_that_pile_up_on_an_end_have_their_share_exactly(above_an_atom):
+    """Normal numbers come back with the share of the pile, and values with the pile are normal numbers.
+
+    The Kolmogorov distance of 20,000 normal numbers passes 0.0138 once in a thousand seeds, and shares err by 0.0045. A
+    map of the pile to one number, as of other ties, is twice as far off.
+    """
+    x = sample(stats.expon).clamp(max=1.2)  # 30 % on the end
+    if above_an_atom:
+        x = torch.where(x < 0.3, 0.0, x)
+    t = PointMass(0.0, Quantile(), lower=0.0, upper=1.2) if above_an_atom else Quantile(lower=0.0, upper=1.2)
+    z = t.fit(x).forward(x)
+    assert stats.kstest(z[:, 0], "norm").statistic < 0.0138
+    drawn = t.inverse(sample(stats.norm, seed=8))
+    for value in (0.0, 1.2) if above_an_atom else (1.2,):
+        assert (drawn == value).double().mean().item() == pytest.approx((x == value).double().mean().item(), abs=0.02)
+    assert drawn.max().item() == 1.2
+    torch.testing.assert_close(FastInverse(t)(z), x, rtol=0, atol=1e-5)
+    assert (FastInverse(t)(z)[x == 1.2] == 1.2).all()
+
+
+def test_probability_of_a_pile_is_that_of_its_numbers():
+    """The mean of p(z) dz/du over u is the share, for whatever law p of z: here N(0.3, 1)."""
+    x = sample(stats.expon).clamp(max=1.2)
+    t = Quantile(lower=0.0).fit(x)
+    share, u = t.piles_[0][1], (torch.arange(4000, dtype=torch.float64)[:, None] + 0.5) / 4000
+    end = torch.full_like(u, 1.2)
+    z = t.forward(end, noise=u)
+    p = torch.exp(t.log_det(end, noise=u)) * torch.exp(-0.5 * (z[:, 0] - 0.3) ** 2) / math.sqrt(2 * math.pi)
+    assert p.mean().item() == pytest.approx(stats.norm.sf(stats.norm.isf(share) - 0.3), rel=1e-3)
+
+
+@pytest.mark.parametrize("rounded", [0.1, 0.5])
+def test_rounded_values_are_no_piles(rounded):
+    x = (sample(stats.norm).clamp(-2, 2) / rounded).round() * rounded
+    assert Quantile().fit(x[x.abs() < 1.99][:, None]).n_noise == 0

@@ -69,6 +69,7 @@ LARGEST_INTEGER = 2.0**50
 MOST_SPARSE_LEVELS = 32
 MOST_CELLS = 1_000_000  # of images, that a gap and its base are fitted to
 WIDEST_NOISE = 0.25  # standard deviation of normal noise in a cell, which it should not fill
+ROUNDING = 4e-16  # of a difference of numbers of size one
 LEAST_PER_LEVEL = 10  # the holes in a thin tail of counts are chance
 
 
@@ -292,7 +293,7 @@ class Bits(Elementwise):
 
 
 @dataclass(eq=False, repr=False)
-class ConstantCells(InvertibleTransform):
+class ConstantCells(Elementwise):
     """Leave events as they are, and give those that come back the constants of the cells that never varied.
 
     Cells outside a mask, of dead channels or at the empty rim of an image have the same value in each training event;
@@ -309,8 +310,8 @@ class ConstantCells(InvertibleTransform):
     def _inverse(self, y: Tensor) -> Tensor:
         return torch.where(self.varies_.to(y.device) > 0, y, self.constants_.to(y.device))
 
-    def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
-        return x.new_zeros(len(x))
+    def _log_derivative(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
 
 
 def _sorted_levels(levels: tuple[float, ...]) -> Tensor:
@@ -396,8 +397,9 @@ class PointMass(InvertibleTransform):
         near = x[(x - self.atom).abs() <= TOLERANCE * abs(self.atom)]  # the commonest of these is it, up to rounding
         self.atom_ = near.mode().values.item() if len(near) else float(self.atom)
         others, n = x[x != self.atom_].sort().values, len(x)
-        self.fraction_, self.width_ = 1 - len(others) / n, 1.0
+        self.fraction_, self.width_, self.top_ = 1 - len(others) / n, 1.0, self.atom_
         if len(others):
+            self.top_ = others[-1].item()
             low, high = others[len(others) // 4].item(), others[(3 * len(others)) // 4].item()
             spread = (high - low) or (others[-1] - others[0]).item() or 1.0
             by_share = 2 * max(self.fraction_, 1 / n) / (1 - self.fraction_)
@@ -419,6 +421,8 @@ class PointMass(InvertibleTransform):
     def close(self, s: Tensor) -> Tensor:
         """Return x (batch, 1) of s with the gap: the atom for all of the gap, and never out of bounds."""
         x = torch.where(s < self.atom_, s, clip(s - self.width_, low=self.atom_))
+        if self.top_ > self.atom_:  # where values may pile up, and the difference is out by its rounding
+            x = torch.where((x - self.top_).abs() <= ROUNDING * (abs(self.top_) + self.width_), self.top_, x)
         return x if self.lower is None and self.upper is None else clip(x, self.lower, self.upper)
 
     def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
@@ -435,8 +439,10 @@ class PointMass(InvertibleTransform):
         return torch.where(x == self.atom_, self.atom_ + self.width_ * noise, s)
 
     def _restore(self, state: Json) -> Self:
-        older = bool(state) and "atom_" not in state  # written before the atom was looked for in the data
-        return super()._restore({**state, "atom_": float(self.atom)} if older else state)
+        if state:  # one that was written before the atom was looked for in the data, or the largest value kept
+            state = state if "atom_" in state else {**state, "atom_": float(self.atom)}
+            state = state if "top_" in state else {**state, "top_": state["atom_"]}
+        return super()._restore(state)
 
 
 def _normal_noise(u: Tensor, std: float) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,14 @@ An interval without values, where the density on both sides would let one expect
 between modes. It gets knots of its own on both sides, so that it holds the probability of one value
 in n, and not that of a whole interval between knots: a sample hardly ever falls between two modes.
 
+Values that pile up on an end of the range, such as those of a saturated detector, are there with a probability of their
+own. A pile of the share b on the largest value h takes all z above -Phi^-1(b), evenly filled by noise u in (0, 1),
+
+    z(h, u) = -Phi^-1(b (1 - u)),        dz/du = b / phi(z),
+
+so that every z beyond is h, and log p of h is the logarithm of its probability; a pile on the least value likewise. One
+value is a pile if it is ten times as frequent as the one beside it, in at least 0.5 % of the rows, and in ten.
+
 Beyond the last knots the map follows a fitted tail with the same slope at the joint
 (`reverie.data.transforms.tails`), so that values beyond the training range can be generated, as they
 occur in nature; scikit-learn's QuantileTransformer ends at the training range.
@@ -23,13 +31,15 @@ occur in nature; scikit-learn's QuantileTransformer ends at the training range.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from reverie.core.checks import check_positive
 from reverie.core.clip import clip
-from reverie.data.transforms.base import Elementwise, check_within, has_any
+from reverie.core.types import Json
+from reverie.data.transforms.base import Elementwise, check_within, has_any, noise_grid
 from reverie.data.transforms.spline import knot_slopes, spline_forward, spline_inverse, spline_log_derivative
 from reverie.data.transforms.tails import Tail, fit_tail, tail_forward, tail_inverse, tail_log_derivative, tail_shape
 
@@ -41,6 +51,7 @@ TAIL_GROWTH = 1.5
 GAP_NEIGHBOURS, GAP_EXPECTED = 25, 30  # no value where 30 are expected from the 25 next on either side
 LEAST_GAP, MOST_GAPS = 0.01, 64  # as a fraction of the width of the bulk; more are grains, not modes
 BESIDE_A_GAP = (0, 6, 20)  # values from the edge of a gap to the knots beside it
+PILE, LEAST_PILE, PILED = 0.005, 10, 10  # least share and number of values on an end, over those of the next value
 COINCIDENCE = 1e-13  # knots nearer than this fraction of the largest |x| count as one
 
 OfKnots = Callable[[Tensor, Tensor], Tensor]
@@ -65,6 +76,7 @@ class Quantile(Elementwise):
     knots_ : per column a tensor (3, knot): x, z and the slope dz/dx.
     tails_ : per column the lower and the upper tail.
     range_ : per column the smallest and largest value of the inverse.
+    piles_ : per column the shares of the values that pile up on the smallest and on the largest one, or 0.
     """
 
     lower: float | None = None
@@ -80,16 +92,22 @@ class Quantile(Elementwise):
         self.knots_: list[Tensor] = []
         self.tails_: list[list[Tail]] = []
         self.range_: list[list[float]] = []
+        self.piles_: list[list[float]] = []
         for column in x.T:
             x = column.contiguous().sort().values
-            low, high = x[0].item(), x[-1].item()
+            (low, high), n = x[[0, -1]].tolist(), len(x)
             extra = self.reach * (high - low)
-            lower = -math.inf if self.lower is None else self.lower
-            upper = math.inf if self.upper is None else self.upper
+            below, above = _pile(x), _pile(-x.flip(0))
+            lower = low if below else -math.inf if self.lower is None else self.lower
+            upper = high if above else math.inf if self.upper is None else self.upper
             self.range_.append([max(low - extra, lower), min(high + extra, upper)])
+            self.piles_.append([below / n, above / n])
+            x = x[max(below - 1, 0) : n - max(above - 1, 0)]  # of a pile one value stays, the end of the others
             knots, mass = _knots(x, self.n_knots)
-            down = self._fit_tail(-x.flip(0), -knots.flip(1), mass[0], lower, -1)
-            up = self._fit_tail(x, knots, mass[1], upper, 1)
+            if below or above:
+                knots, mass = _beside_piles(knots, (low, high), (below / n, above / n))
+            down = self._fit_tail(-x.flip(0), -knots.flip(1), mass[0], -math.inf if below else lower, -1)
+            up = self._fit_tail(x, knots, mass[1], math.inf if above else upper, 1)
             joint = torch.zeros(1, dtype=torch.float64)
             first, last = (tail_log_derivative(joint, tail).exp().item() for tail in (down, up))
             self.knots_.append(torch.stack([*knots, knot_slopes(knots[0], knots[1], first, last)]).cpu())
@@ -101,9 +119,34 @@ class Quantile(Elementwise):
         room = sign * bound - kx[-1].item() if math.isfinite(bound) else None
         return fit_tail(x[x > kx[-1]] - kx[-1], mass, secant=secant, shape=tail_shape(x), room=room)
 
+    @property
+    def n_noise(self) -> int:
+        """One number per column if a column has a pile."""
+        return len(self.piles_) if any(map(any, self.piles_)) else 0
+
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:
         x = check_within(x, self.lower, self.upper)
-        return self._by_column(x, spline_forward, lambda e, tail: -tail_forward(e, tail), tail_forward)
+        z = self._by_column(x, spline_forward, lambda e, tail: -tail_forward(e, tail), tail_forward)
+        return self._in_piles(x, u, z, lambda z, share: z)
+
+    def _log_det(self, x: Tensor, u: Tensor) -> Tensor:
+        x = check_within(x, self.lower, self.upper)
+        stretch = self._in_piles(
+            x, u, self._log_derivative(x), lambda z, share: math.log(share * math.sqrt(2 * math.pi)) + z.square() / 2
+        )
+        return stretch.sum(1)
+
+    def _in_piles(self, x: Tensor, u: Tensor, beside: Tensor, inside: Callable[[Tensor, float], Tensor]) -> Tensor:
+        """Return `beside` (batch, column), and in a pile the function of z(u) and of its share."""
+        if not self.n_noise:
+            return beside
+        columns, u = list(beside.unbind(1)), noise_grid(u)
+        for j, (shares, ends) in enumerate(zip(self.piles_, self.range_, strict=True)):
+            for share, end, sign, v in zip(shares, ends, (1, -1), (u[:, j], 1 - u[:, j]), strict=True):
+                if share:
+                    z = sign * torch.special.ndtri(share * v)
+                    columns[j] = torch.where(x[:, j] == end, inside(z, share), columns[j])
+        return torch.stack(columns, dim=1)
 
     def _log_derivative(self, x: Tensor) -> Tensor:
         x = check_within(x, self.lower, self.upper)
@@ -130,6 +173,30 @@ class Quantile(Elementwise):
             x = _replaced(x, z, z > last, lambda high, at=x_last, tail=up: at + tail_inverse(high, tail))
             columns.append(clip(x, *ends))
         return torch.stack(columns, dim=1)
+
+    def _restore(self, state: Json) -> Self:
+        older = "knots_" in state and "piles_" not in state  # written before there were any
+        return super()._restore({**state, "piles_": [[0.0, 0.0] for _ in state["knots_"]]} if older else state)
+
+
+def _pile(x: Tensor) -> int:
+    """Return how many of sorted x (n,) pile up on the least value, or 0."""
+    n = int((x == x[0]).sum())
+    beside = int((x == x[n]).sum()) if n < len(x) else len(x)
+    return n if n >= max(LEAST_PILE, PILE * len(x), PILED * beside) else 0
+
+
+def _beside_piles(
+    knots: Tensor, ends: tuple[float, float], shares: tuple[float, float]
+) -> tuple[Tensor, tuple[float, float]]:
+    """Return knots of the values between two piles, of which one may be empty, as those of all, and the mass beyond."""
+    at, p = knots[0], shares[0] + (1 - shares[0] - shares[1]) * torch.special.ndtr(knots[1])
+    for share, end, first in zip(shares, ends, (True, False), strict=True):
+        if share:
+            inside, own = at != end, (at.new_tensor([end]), p.new_tensor([share if first else 1 - share]))
+            parts = [(x, y[inside]) if first else (y[inside], x) for x, y in zip(own, (at, p), strict=True)]
+            at, p = (torch.cat(part) for part in parts)
+    return torch.stack([at, torch.special.ndtri(p)]), (p[0].item(), 1 - p[-1].item())
 
 
 def _replaced(x: Tensor, z: Tensor, where: Tensor, tail: Callable[[Tensor], Tensor]) -> Tensor:

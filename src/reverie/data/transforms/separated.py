@@ -43,6 +43,11 @@ class Separated(InvertibleTransform):
 
     base: Quantile
 
+    @property
+    def n_noise(self) -> int:
+        """That of the base."""
+        return self.base_.n_noise
+
     def _fit(self, x: Tensor) -> None:
         self.base_ = copy.deepcopy(self.base)
         self.base_.fit(x)
