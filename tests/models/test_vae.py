@@ -322,3 +322,13 @@ def test_networks_of_the_user_are_trained():
 
     model = VAE(encoder=encoder, decoder=lambda n, shape: torch.nn.Linear(n, shape[0]), **TINY).fit(X, y)
     assert model.sample(3, condition=0.5).shape == (3, 3)
+
+
+def test_the_least_width_of_grey_values_does_not_depend_on_cells_that_never_vary():
+    X = np.random.default_rng(0).integers(0, 17, (120, 4, 4)).astype(np.uint8)
+    X[0, 0] = (0, 0, 16, 16)  # the ends of both
+    dead = X.copy()
+    dead[:, 3] = 0
+    options = {"encoder": (4,), "decoder": (4,), "max_steps": 1, "n_checks": 0, "random_state": 0}
+    widths = [VAE(**options).fit(x)._network().law.least_sd for x in (X, dead)]
+    assert widths == [pytest.approx(1 / 8 / math.sqrt(2 * math.pi))] * 2

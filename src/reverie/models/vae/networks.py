@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot, softplus
 
 from reverie.core.protocols import Transform
-from reverie.data.transforms import Rescale
+from reverie.data.transforms import Chain, Rescale
 from reverie.networks.features import feature_groups
 from reverie.objectives.reconstruction import (
     bernoulli_log_likelihood,
@@ -240,9 +240,9 @@ def law_of(transform: Transform, *, is_binary: bool, variance: float | str, sees
     is_image = len(shape) > 1
     tags = list(transform.outputs)
     tags = tags * math.prod(shape) if len(tags) == 1 else tags  # images of numbers carry one tag for all
-    least_sd = LEAST_SD
-    if isinstance(transform, Rescale) and transform.step is not None:
-        least_sd = transform.step / transform.half_ / math.sqrt(2 * math.pi)
+    least_sd, last = LEAST_SD, transform.steps_[-1] if isinstance(transform, Chain) else transform
+    if isinstance(last, Rescale) and last.step is not None:
+        least_sd = last.step / last.half_ / math.sqrt(2 * math.pi)
     return EventLaw(
         [tag.kind for tag in tags],
         [tag.group for tag in tags],
