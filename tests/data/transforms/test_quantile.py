@@ -203,3 +203,13 @@ def test_probability_of_a_pile_is_that_of_its_numbers():
 def test_rounded_values_are_no_piles(rounded):
     x = (sample(stats.norm).clamp(-2, 2) / rounded).round() * rounded
     assert Quantile().fit(x[x.abs() < 1.99][:, None]).n_noise == 0
+
+
+@pytest.mark.parametrize("between", [[0.5], [0.3, 0.5, 0.6]])
+def test_two_piles_with_next_to_nothing_between_them_come_back(between):
+    x = torch.tensor([0.0] * 500 + between + [1.0] * 499, dtype=torch.float64)[:, None]
+    t = Quantile().fit(x)
+    torch.testing.assert_close(t.inverse(t.forward(x)), x)
+    drawn = t.inverse(sample(stats.norm, seed=8))
+    assert (drawn == 0).double().mean().item() == pytest.approx(0.5, abs=0.02)
+    assert (drawn == 1).double().mean().item() == pytest.approx(0.5, abs=0.02)

@@ -191,11 +191,12 @@ def _beside_piles(
 ) -> tuple[Tensor, tuple[float, float]]:
     """Return knots of the values between two piles, of which one may be empty, as those of all, and the mass beyond."""
     at, p = knots[0], shares[0] + (1 - shares[0] - shares[1]) * torch.special.ndtr(knots[1])
-    for share, end, first in zip(shares, ends, (True, False), strict=True):
-        if share:
-            inside, own = at != end, (at.new_tensor([end]), p.new_tensor([share if first else 1 - share]))
-            parts = [(x, y[inside]) if first else (y[inside], x) for x, y in zip(own, (at, p), strict=True)]
-            at, p = (torch.cat(part) for part in parts)
+    if shares[0]:
+        above = at > ends[0]
+        at, p = torch.cat([at.new_tensor([ends[0]]), at[above]]), torch.cat([p.new_tensor([shares[0]]), p[above]])
+    if shares[1]:
+        below = at < ends[1]
+        at, p = torch.cat([at[below], at.new_tensor([ends[1]])]), torch.cat([p[below], p.new_tensor([1 - shares[1]])])
     return torch.stack([at, torch.special.ndtri(p)]), (p[0].item(), 1 - p[-1].item())
 
 
