@@ -214,6 +214,15 @@ def test_images_with_a_point_mass_have_exact_zeros_and_a_likelihood(kind, option
     assert np.isfinite(model.score_samples(cells[:5])).all()
 
 
+def test_no_cell_is_beyond_the_energy_at_which_a_detector_saturates():
+    rng = np.random.default_rng(0)
+    cells = np.where(rng.uniform(size=(300, 4, 4)) < 0.5, 0.0, rng.exponential(size=(300, 4, 4)))
+    options = {"width": 4, "n_evaluations": 4, "max_steps": 1, "random_state": 0}
+    free, cut = (FlowMatching(**options).fit(x).sample(2000) for x in (cells, cells.clip(max=2.0)))
+    assert (free > 2.0).any()
+    assert cut.max() == pytest.approx(2.0)
+
+
 def test_filled_cells_of_an_image_have_room_beside_the_empty_ones_however_few_they_are():
     """One cell of twenty is filled: these have a standard deviation above 1, the empty ones one below 1/2."""
     rng = np.random.default_rng(0)
