@@ -251,6 +251,12 @@ CASES: dict[str, Case] = {
     ),
     "bits, lattice": Case(Bits, lambda n: spins(n, 4).reshape(n, 2, 2), among(-1, 1), exact=True, smooth=False),
     "one-hot": Case(OneHot, lambda n: counts(n).clamp(max=4), among(0, 1, 2, 3, 4), exact=True, smooth=False),
+    "point mass, largest": Case(
+        lambda: PointMass(None, PointMass(0.0, Identity(), lower=0, noise_std=0.125), noise_std=0.125, gap=1.0),
+        lambda n: zero_inflated(n).clamp(max=0.9),
+        within(0, 0.9),
+        smooth=False,
+    ),
     "point mass, pile": Case(
         lambda: PointMass(0.0, Quantile(), lower=0, upper=0.9),
         lambda n: zero_inflated(n).clamp(max=0.9),

@@ -214,13 +214,25 @@ def test_images_with_a_point_mass_have_exact_zeros_and_a_likelihood(kind, option
     assert np.isfinite(model.score_samples(cells[:5])).all()
 
 
-def test_no_cell_is_beyond_the_energy_at_which_a_detector_saturates():
+def test_saturated_cells_stand_apart_and_none_is_beyond_them():
+    """A tenth of the cells has the largest energy: it has a gap of its own with narrow noise, as empty ones have."""
     rng = np.random.default_rng(0)
-    cells = np.where(rng.uniform(size=(300, 4, 4)) < 0.5, 0.0, rng.exponential(size=(300, 4, 4)))
+    cells = np.where(rng.uniform(size=(300, 4, 4)) < 0.5, 0.0, rng.exponential(size=(300, 4, 4))).astype("f4")
     options = {"width": 4, "n_evaluations": 4, "max_steps": 1, "random_state": 0}
-    free, cut = (FlowMatching(**options).fit(x).sample(2000) for x in (cells, cells.clip(max=2.0)))
-    assert (free > 2.0).any()
-    assert cut.max() == pytest.approx(2.0)
+    free, cut = (FlowMatching(**options).fit(x) for x in (cells, cells.clip(max=1.6)))
+    assert (free.sample(2000) > 1.6).any()
+    drawn = cut.sample(2000)
+    assert drawn.max() == np.float32(1.6)
+    assert (drawn == np.float32(1.6)).mean() > 0.02
+    assert np.isfinite(cut.score_samples(cells[:5].clip(max=1.6))).all()
+    assert [_narrow(model).cells.shape[1] for model in (free, cut)] == [1, 2]
+    low, high, mean, std = _narrow(cut).cells.unbind(2)
+    assert (high[:, 0] < low[:, 1]).all()
+    features = cut.preprocessing_.features(cells.clip(max=1.6)).flatten(1)
+    for k, value in enumerate((0.0, 1.6)):
+        seen = features[torch.from_numpy(cells.clip(max=1.6) == np.float32(value)).flatten(1)]
+        assert float(seen.mean()) == pytest.approx(float(mean[0, k]), abs=0.02)
+        assert float(seen.std()) == pytest.approx(float(std[0, k]), rel=0.1)
 
 
 def test_filled_cells_of_an_image_have_room_beside_the_empty_ones_however_few_they_are():

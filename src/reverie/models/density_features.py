@@ -188,19 +188,22 @@ def narrow_noise(transform: Transform, lines: Sequence[int]) -> NarrowNoise | No
 
 def _narrow_cells(transform: Transform) -> Tensor:
     """Return lower and upper end, mean and standard deviation, (feature, k, 4), of the noise about each of k values."""
-    steps = transform.steps_ if isinstance(transform, Chain) else [transform]
+    assert isinstance(transform, InvertibleTransform)
+    steps: Sequence[InvertibleTransform] = transform.steps_ if isinstance(transform, Chain) else [transform]
     places = [k for k, step in enumerate(steps) if isinstance(step, (Dequantise, PointMass))]
     spread = steps[places[0]] if places else None
     if not isinstance(spread, (Dequantise, PointMass)) or spread.noise_std is None:
         return torch.zeros(math.prod(transform.output_shape), 0, 4)
-    assert isinstance(transform, InvertibleTransform)
+    values, part = [] if isinstance(spread, PointMass) else list(spread.levels or ()), spread
+    while isinstance(part, PointMass):  # of saturated cells one stands about that of empty ones
+        values, part = [*values, part.atom_], part.base_
     u = torch.cat([torch.tensor([0.0, 1 - 1e-9]), (torch.arange(_QUANTILES) + 0.5) / _QUANTILES]).double()
     cells = []
-    for value in [spread.atom_] if isinstance(spread, PointMass) else sorted(spread.levels or ()):
-        x = torch.full((len(u), *transform.event_shape_), value, dtype=torch.float64)
-        for before in reversed(steps[: places[0]]):
-            x = before.inverse(x)
-        y = transform.forward(x, noise=u[:, None].expand(-1, transform.n_noise)).flatten(1)
+    for value in sorted(values):
+        y = torch.full((len(u), *spread.event_shape_), value, dtype=torch.float64)
+        for step in steps[places[0] :]:
+            y = step.forward(y, noise=u[:, None].expand(-1, step.n_noise))
+        y = y.flatten(1)
         cells.append(torch.stack([y[0], y[1], y[2:].mean(0), y[2:].std(0)], dim=1))
     return torch.stack(cells, dim=1).float()
 
@@ -331,8 +334,10 @@ def _image_transform(dataset: Dataset, *, open_levels: bool) -> InvertibleTransf
     if is_sparse or (is_open and column.atom is not None and column.lower in (None, column.atom)):
         centre, end = column.lower if is_sparse else column.atom, None if column.lower is None else 0.0
         cells = PointMass(0.0, Identity(), lower=end, noise_std=_NOISE_STD, gap=1.0)
-        top = values == values.max()  # no cell is beyond the largest value where many have it: they are saturated
-        reach = 0.0 if top.sum() > 1 and top.mean() >= _SATURATED else _BEYOND
+        top = values == values.max()  # where many have the largest value they are saturated, and no cell is beyond it
+        is_saturated = top.sum() > 1 and top.mean() >= _SATURATED
+        cells = PointMass(None, cells, noise_std=_NOISE_STD, gap=1.0) if is_saturated else cells
+        reach = 0.0 if is_saturated else _BEYOND
         step = 1.0 if is_sparse else None
         return Chain([Asinh(centre=centre, step=step, reach=reach), cells, Standardise(shared=True)])
     if column.atom is not None:

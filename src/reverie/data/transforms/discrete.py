@@ -346,7 +346,7 @@ class PointMass(InvertibleTransform):
 
     Parameters
     ----------
-    atom : the value with a point mass, in units of x.
+    atom : the value with a point mass, in units of x; None takes the largest one, beyond which there is nothing.
     base : transform of the column with its gap, or of the cells of all images as one column. `fit` works on a copy,
         ``base_``. Give the bounds here rather than there: the gap shifts them.
     lower, upper : hard bounds of the column; None where there is none.
@@ -356,7 +356,7 @@ class PointMass(InvertibleTransform):
         the same within and without, were the other values spread evenly.
     """
 
-    atom: float
+    atom: float | None
     base: InvertibleTransform
     _: KW_ONLY
     lower: float | None = None
@@ -394,8 +394,11 @@ class PointMass(InvertibleTransform):
             check_positive("gap", self.gap)
         every = -(-x.numel() // MOST_CELLS) if math.prod(self.event_shape_) > 1 else 1  # event, with all its cells
         x = check_within(x[::every], self.lower, self.upper).reshape(-1, 1)
-        near = x[(x - self.atom).abs() <= TOLERANCE * abs(self.atom)]  # the commonest of these is it, up to rounding
-        self.atom_ = near.mode().values.item() if len(near) else float(self.atom)
+        if self.atom is None:
+            self.atom_ = x.amax().item()
+        else:  # the commonest of those near it, up to rounding
+            near = x[(x - self.atom).abs() <= TOLERANCE * abs(self.atom)]
+            self.atom_ = near.mode().values.item() if len(near) else float(self.atom)
         others, n = x[x != self.atom_].sort().values, len(x)
         self.fraction_, self.width_, self.top_ = 1 - len(others) / n, 1.0, self.atom_
         if len(others):
@@ -420,7 +423,7 @@ class PointMass(InvertibleTransform):
 
     def close(self, s: Tensor) -> Tensor:
         """Return x (batch, 1) of s with the gap: the atom for all of the gap, and never out of bounds."""
-        x = torch.where(s < self.atom_, s, clip(s - self.width_, low=self.atom_))
+        x = torch.where(s < self.atom_, s, clip(s - self.width_, self.atom_, self.atom_ if self.atom is None else None))
         if self.top_ > self.atom_:  # where values may pile up, and the difference is out by its rounding
             x = torch.where((x - self.top_).abs() <= ROUNDING * (abs(self.top_) + self.width_), self.top_, x)
         return x if self.lower is None and self.upper is None else clip(x, self.lower, self.upper)
@@ -440,7 +443,7 @@ class PointMass(InvertibleTransform):
 
     def _restore(self, state: Json) -> Self:
         if state:  # one that was written before the atom was looked for in the data, or the largest value kept
-            state = state if "atom_" in state else {**state, "atom_": float(self.atom)}
+            state = state if "atom_" in state or self.atom is None else {**state, "atom_": float(self.atom)}
             state = state if "top_" in state else {**state, "top_": state["atom_"]}
         return super()._restore(state)
 
