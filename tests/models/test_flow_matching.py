@@ -235,6 +235,20 @@ def test_saturated_cells_stand_apart_and_none_is_beyond_them():
         assert float(seen.std()) == pytest.approx(float(std[0, k]), rel=0.1)
 
 
+def test_the_largest_count_of_few_images_is_no_saturation():
+    """One cell in a hundred has the largest count, and three the next: more can come."""
+    rng = np.random.default_rng(0)
+    counts = rng.choice(13, p=[0.4, *[0.05] * 11, 0.05], size=(40, 4, 4))
+    counts[counts == 12] = np.where(rng.random((counts == 12).sum()) < 0.25, 30, 20)
+    model = FlowMatching(width=4, n_evaluations=2, max_steps=1, random_state=0).fit(counts)
+    assert (counts == 30).mean() > 0.005
+    assert "PointMass(atom=None" not in repr(model.preprocessing_.transform)
+    counts[counts == 20] = 30
+    counts[counts == 11] = np.where(rng.random((counts == 11).sum()) < 0.9, 5, 11)
+    model = FlowMatching(width=4, n_evaluations=2, max_steps=1, random_state=0).fit(counts)
+    assert "PointMass(atom=None" in repr(model.preprocessing_.transform)
+
+
 def test_filled_cells_of_an_image_have_room_beside_the_empty_ones_however_few_they_are():
     """One cell of twenty is filled: these have a standard deviation above 1, the empty ones one below 1/2."""
     rng = np.random.default_rng(0)

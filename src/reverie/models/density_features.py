@@ -50,7 +50,7 @@ from reverie.data.transforms import (
     Standardise,
     auto_transform,
 )
-from reverie.data.transforms.quantile import gaps
+from reverie.data.transforms.quantile import gaps, pile
 from reverie.models.preprocessing import ChangeOfVariables, Observables, Preprocessing, fitted_preprocessing
 from reverie.networks.features import feature_groups
 
@@ -75,7 +75,6 @@ _PILED, _LEAST_PILED = 2.0, 0.01  # an outermost level as common as this many of
 _REPEATED = 0.01  # share of one value from which a continuous column is said to have a point mass
 _COARSE = 10.0  # standard deviation of the levels of a column below which noise is narrow
 _COARSE_PIXELS = 2.0  # the same of pixels, of which networks see many at once
-_SATURATED = 0.005  # share of cells with the largest value, from which on it is an end of the range
 _BEYOND = 0.1  # the part of the logarithmic range of energies and counts by which samples may exceed the largest
 _SPARSE = 0.01  # share of cells without a count, from which on these are learnt beside the other ones
 _NOISE_STD = 0.125  # of narrow noise, in levels
@@ -334,8 +333,7 @@ def _image_transform(dataset: Dataset, *, open_levels: bool) -> InvertibleTransf
     if is_sparse or (is_open and column.atom is not None and column.lower in (None, column.atom)):
         centre, end = column.lower if is_sparse else column.atom, None if column.lower is None else 0.0
         cells = PointMass(0.0, Identity(), lower=end, noise_std=_NOISE_STD, gap=1.0)
-        top = values == values.max()  # where many have the largest value they are saturated, and no cell is beyond it
-        is_saturated = top.sum() > 1 and top.mean() >= _SATURATED
+        is_saturated = pile(torch.from_numpy(values.astype(np.float64))) > 0  # then no cell is beyond the largest value
         cells = PointMass(None, cells, noise_std=_NOISE_STD, gap=1.0) if is_saturated else cells
         reach = 0.0 if is_saturated else _BEYOND
         step = 1.0 if is_sparse else None

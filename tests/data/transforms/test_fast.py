@@ -75,9 +75,8 @@ def law_quantile(t: Quantile, x: Tensor) -> None:
     assert ((slope / expected - 1).abs()[inner] < 1e-3).all()
     back, rise = (part.T for part in fast.z_and_slope(x.T.contiguous()))
     if (low < high).all():
-        in_pile = ((x == low) | (x == high)) & (
-            t.n_noise > 0
-        )  # where the map draws z, and the spline stands at its end
+        # in a pile the map draws z, and the spline stands at its end
+        in_pile = ((x == low) | (x == high)) & (t.n_noise > 0)
         assert (back - t.forward(x)).abs()[~in_pile].max() < 1e-5
         assert ((rise * torch.exp(-t._log_derivative(x)) - 1).abs() < 1e-3).all()
 

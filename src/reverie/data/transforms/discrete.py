@@ -302,7 +302,8 @@ class ConstantCells(Elementwise):
     """
 
     def _fit(self, x: Tensor) -> None:
-        self.constants_, self.varies_ = x[0].detach().cpu(), (x != x[:1]).any(dim=0).to(torch.float64).cpu()
+        self.constants_ = x[0].detach().cpu()
+        self.varies_ = (x != x[:1]).any(dim=0).to(torch.float64).cpu()  # 0 or 1: a file of transforms holds numbers
 
     def _forward(self, x: Tensor, u: Tensor) -> Tensor:
         return x

@@ -43,7 +43,7 @@ from reverie.data.transforms.base import Elementwise, check_within, has_any, noi
 from reverie.data.transforms.spline import knot_slopes, spline_forward, spline_inverse, spline_log_derivative
 from reverie.data.transforms.tails import Tail, fit_tail, tail_forward, tail_inverse, tail_log_derivative, tail_shape
 
-__all__ = ["Quantile", "gaps"]
+__all__ = ["Quantile", "gaps", "pile"]
 
 VALUES_PER_KNOT, LEAST_KNOTS, MOST_KNOTS = 50, 24, 500
 VALUES_BEYOND = 30
@@ -97,7 +97,7 @@ class Quantile(Elementwise):
             x = column.contiguous().sort().values
             (low, high), n = x[[0, -1]].tolist(), len(x)
             extra = self.reach * (high - low)
-            below, above = _pile(x), _pile(-x.flip(0))
+            below, above = pile(-x), pile(x)
             lower = low if below else -math.inf if self.lower is None else self.lower
             upper = high if above else math.inf if self.upper is None else self.upper
             self.range_.append([max(low - extra, lower), min(high + extra, upper)])
@@ -179,11 +179,12 @@ class Quantile(Elementwise):
         return super()._restore({**state, "piles_": [[0.0, 0.0] for _ in state["knots_"]]} if older else state)
 
 
-def _pile(x: Tensor) -> int:
-    """Return how many of sorted x (n,) pile up on the least value, or 0."""
-    n = int((x == x[0]).sum())
-    beside = int((x == x[n]).sum()) if n < len(x) else len(x)
-    return n if n >= max(LEAST_PILE, PILE * len(x), PILED * beside) else 0
+def pile(x: Tensor) -> int:
+    """Return how many of the numbers x (any shape) pile up on the largest one, as the module says, or 0."""
+    is_top = x == x.max()
+    n, others = int(is_top.sum()), x[~is_top]
+    beside = int((others == others.max()).sum()) if len(others) else x.numel()
+    return n if n >= max(LEAST_PILE, PILE * x.numel(), PILED * beside) else 0
 
 
 def _beside_piles(
